@@ -1,0 +1,126 @@
+"""A one-time code becomes a terminal's key."""
+
+import base64
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+from django.db import transaction
+
+from devices.models import Activation, Terminal, TerminalKey
+from hospital.audit.actions import Action
+from hospital.audit.recording import Actor, HasActor, record
+from hospital.errors import Refusal
+
+LIFETIME = timedelta(minutes=15)
+# No 0/O, 1/I: somebody reads this aloud from a screen. 12 of 32 symbols: 60 bits.
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+LENGTH = 12
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+class WrongCode(Refusal):
+    code = "activation_code_invalid"
+    message = "激活码无效、已使用或已过期，请在后台重新生成"
+
+
+class KeyInUse(Refusal):
+    code = "key_in_use"
+    message = "该公钥已登记过，请在设备上重新生成密钥"
+
+
+class UnusableKey(ValueError):
+    """Not a PEM public key of P-256 or Ed25519."""
+
+
+@transaction.atomic
+def issue(terminal: Terminal, *, by: HasActor | Actor, at: datetime) -> str:
+    """Return a new one-time code for `terminal`; the previous one stops working."""
+    code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    Activation.objects.update_or_create(
+        terminal=terminal,
+        defaults={"code_digest": _digest(code), "expires_at": at + LIFETIME},
+    )
+    record(Action.TERMINAL_ACTIVATION, by=by, on=terminal, at=at)
+    return "-".join(code[i : i + 4] for i in range(0, LENGTH, 4))
+
+
+@transaction.atomic
+def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> TerminalKey:
+    """
+    Register the key of the box that knows `code`, and forget the code.
+
+    The caller has verified that the request was signed with that key.
+
+    :param seen: what the box says of itself (`model`, `sdk_version`, `agent_version`)
+    :raises WrongCode: unknown, used or expired
+    :raises KeyInUse: the key belongs to a terminal already
+    :raises UnusableKey: no public key we accept
+    """
+    algorithm, key_id = fingerprint(public_key)
+    offered = Activation.objects.select_related("terminal__store").filter(
+        code_digest=_digest(code), expires_at__gt=at
+    )
+    activation = offered.first()
+    if activation is None or not offered.delete()[0]:
+        raise WrongCode
+    terminal = activation.terminal
+    if TerminalKey.objects.filter(pk=key_id).exists():
+        raise KeyInUse
+    key = TerminalKey.objects.create(
+        id=key_id, terminal=terminal, algorithm=algorithm, public_key=public_key, created_at=at
+    )
+    Terminal.objects.filter(pk=terminal.pk).update(**seen)
+    record(
+        Action.TERMINAL_ACTIVATE,
+        by=terminal,
+        on=terminal,
+        at=at,
+        key_id=key_id,
+        algorithm=algorithm,
+    )
+    return key
+
+
+def fingerprint(pem: str) -> tuple[TerminalKey.Algorithm, str]:
+    """
+    Return the algorithm and the key id of a PEM public key.
+
+    :raises UnusableKey: not P-256 or Ed25519
+    """
+    key = load(pem)
+    kind = (
+        TerminalKey.Algorithm.P256
+        if isinstance(key, ec.EllipticCurvePublicKey)
+        else TerminalKey.Algorithm.ED25519
+    )
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return kind, base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def load(pem: str) -> PublicKey:
+    """
+    Parse a PEM SubjectPublicKeyInfo.
+
+    :raises UnusableKey: not P-256 or Ed25519
+    """
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise UnusableKey from None
+    match key:
+        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()) | ed25519.Ed25519PublicKey():
+            return key
+    raise UnusableKey
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.upper().replace("-", "").strip().encode()).hexdigest()

@@ -1,0 +1,208 @@
+"""
+Which terminal signed this: HTTP Message Signatures (RFC 9421), one fixed profile.
+
+Components exactly `@method @path @query content-digest`; tag `face-terminal-v1`; `created`
+within five minutes either way; each `nonce` once, across processes; `keyid` and `alg` named.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.core.cache import cache
+from django.utils import timezone
+from http_message_signatures import (
+    HTTPMessageVerifier,
+    HTTPSignatureKeyResolver,
+    InvalidSignature,
+    algorithms,
+)
+from http_message_signatures.exceptions import HTTPMessageSignaturesException
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+from devices import activation
+from devices.models import Terminal, TerminalKey
+
+COMPONENTS = ("@method", "@path", "@query", "content-digest")
+TAG = "face-terminal-v1"
+SKEW = timedelta(seconds=300)
+# A request made 300 s ahead of us is still fresh 300 s from now: remember twice the skew.
+NONCE_SECONDS = 2 * int(SKEW.total_seconds()) + 10
+SHORTEST_NONCE, LONGEST_NONCE = 16, 128  # characters
+
+ALGORITHMS = {
+    TerminalKey.Algorithm.P256: algorithms.ECDSA_P256_SHA256,
+    TerminalKey.Algorithm.ED25519: algorithms.ED25519,
+}
+
+
+class Unsigned(exceptions.NotAuthenticated):
+    default_detail = "请求没有签名"
+    default_code = "signature_missing"
+
+
+class Missigned(exceptions.AuthenticationFailed):
+    default_detail = "签名无效"
+    default_code = "signature_invalid"
+
+
+class UnknownKey(exceptions.AuthenticationFailed):
+    default_detail = "终端密钥未登记或已吊销，请联系工作人员"
+    default_code = "key_unknown"
+
+
+class ClockSkew(exceptions.AuthenticationFailed):
+    """Carries our time, so that the terminal can correct itself."""
+
+    default_detail = "终端时钟与服务器相差超过 5 分钟"
+    default_code = "clock_skew"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = {"server_time": timezone.now().isoformat()}
+
+
+class Replayed(exceptions.AuthenticationFailed):
+    default_detail = "请求重复：同一签名只能使用一次"
+    default_code = "nonce_reused"
+
+
+class Suspended(exceptions.PermissionDenied):
+    default_detail = "本终端已停用，请到人工窗口办理"
+    default_code = "terminal_suspended"
+
+
+class _Verifier(HTTPMessageVerifier):
+    max_clock_skew = timedelta(0)  # judged here, with a code of its own
+
+    def validate_created_and_expires(self, sig_input: Any, max_age: Any = None) -> None:
+        created: datetime = self._parse_integer_timestamp(
+            sig_input.params.get("created"), "created"
+        )
+        if abs(datetime.now(UTC) - created) > SKEW:
+            raise ClockSkew
+
+
+class _Keys(HTTPSignatureKeyResolver):
+    def __init__(self, public_key: str) -> None:
+        self.public_key = activation.load(public_key)
+
+    def resolve_public_key(self, key_id: str) -> Any:
+        return self.public_key
+
+
+class _Message:
+    """What the verifier looks at. The authority is not signed: proxies rewrite it."""
+
+    def __init__(self, request: Request) -> None:
+        self.method = request.method
+        self.url = "https://terminal.invalid" + request._request.get_full_path()  # noqa: SLF001
+        self.headers = request.headers
+
+
+class TerminalSignature(BaseAuthentication):
+    """DRF: `request.user` becomes the terminal, `request.auth` its key."""
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Signature"
+
+    def authenticate(self, request: Request) -> tuple[Terminal, TerminalKey]:
+        key_id = named_key(request)
+        key = (
+            TerminalKey.objects.in_force()
+            .select_related("terminal__store", "terminal__suspension")
+            .filter(pk=key_id)
+            .first()
+        )
+        if key is None:
+            raise UnknownKey
+        verify(request, public_key=key.public_key, algorithm=TerminalKey.Algorithm(key.algorithm))
+        structlog.contextvars.bind_contextvars(terminal=str(key.terminal_id))
+        return key.terminal, key
+
+
+class IsTerminal(BasePermission):
+    """A suspended terminal is told so on its next request."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        terminal = terminal_of(request)
+        if terminal is None:
+            return False
+        if hasattr(terminal, "suspension") and not getattr(view, "for_suspended", False):
+            raise Suspended
+        return True
+
+
+class TerminalThrottle(SimpleRateThrottle):
+    scope = "terminal"
+
+    def get_cache_key(self, request: Request, view: object) -> str:
+        return f"throttle:{self.scope}:{getattr(request.user, 'pk', '-')}"
+
+
+def terminal_of(request: Request) -> Terminal | None:
+    """Return the terminal that signed `request`, if one did."""
+    user: object = request.user
+    return user if isinstance(user, Terminal) else None
+
+
+def named_key(request: Request) -> str:
+    """
+    Return the `keyid` of the one signature with our tag.
+
+    :raises Unsigned, Missigned:
+    """
+    if "Signature-Input" not in request.headers or "Signature" not in request.headers:
+        raise Unsigned
+    try:
+        found = list(
+            _verifier(algorithms.ED25519, None)._get_sig_inputs_and_signatures(  # noqa: SLF001
+                _Message(request), expect_tag=TAG
+            )
+        )
+    except (InvalidSignature, HTTPMessageSignaturesException, ValueError):
+        raise Missigned from None
+    if len(found) != 1:
+        raise Missigned
+    key_id = found[0][1].params.get("keyid")
+    if not isinstance(key_id, str):
+        raise Missigned
+    return key_id
+
+
+def verify(request: Request, *, public_key: str, algorithm: TerminalKey.Algorithm) -> None:
+    """
+    Check the signature over this very request, and that it comes for the first time.
+
+    :raises Missigned: anything about the signature or the digest is wrong
+    :raises ClockSkew: made more than five minutes from now, either way
+    :raises Replayed: its nonce was seen
+    """
+    try:
+        [result] = _verifier(ALGORITHMS[algorithm], _Keys(public_key)).verify(
+            _Message(request),
+            max_age=None,
+            expect_tag=TAG,
+            require_components=COMPONENTS,
+            body=request.body,
+        )
+    except (InvalidSignature, HTTPMessageSignaturesException, ValueError):
+        raise Missigned from None
+    covered = [name.strip('"') for name in result.covered_components]
+    nonce = result.nonce or ""
+    if covered != [*COMPONENTS, "@signature-params"] or "alg" not in result.parameters:
+        raise Missigned
+    if not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
+        raise Missigned
+    seen = hashlib.sha256(f"{result.parameters['keyid']} {nonce}".encode()).hexdigest()
+    if not cache.add(f"nonce:{seen}", 1, NONCE_SECONDS):
+        raise Replayed
+
+
+def _verifier(algorithm: Any, keys: _Keys | None) -> _Verifier:
+    return _Verifier(signature_algorithm=algorithm, key_resolver=keys)

@@ -1,0 +1,103 @@
+"""
+`Idempotency-Key`: the same key and body answers the first answer again.
+
+The stored answer commits with what the request did, so there is no moment in which one
+exists without the other. Two at once: the second waits on the unique key, then replays.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from rest_framework import exceptions, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from devices.models import StoredAnswer, Terminal
+
+KEY = re.compile(r"[\x21-\x7e]{8,64}")
+
+
+class KeyMalformed(exceptions.APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = "Idempotency-Key 须为 8–64 个可见 ASCII 字符"
+    default_code = "idempotency_key_malformed"
+
+
+class KeyReused(exceptions.APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_detail = "同一 Idempotency-Key 不能用于不同的请求"
+    default_code = "idempotency_key_reused"
+
+
+class _Claimed(Exception):
+    """Somebody answered this key first."""
+
+
+def named_key(request: Request) -> str:
+    """
+    Return the request's `Idempotency-Key`, or "" without one.
+
+    :raises KeyMalformed:
+    """
+    key = request.headers.get("Idempotency-Key", "")
+    if key and not KEY.fullmatch(key):
+        raise KeyMalformed
+    return key
+
+
+def once(
+    request: Request, terminal: Terminal, answer: Callable[[], Response], *, at: datetime
+) -> Response:
+    """
+    Return `answer()`, or what it returned to the first request with this key.
+
+    :raises KeyMalformed:
+    :raises KeyReused: the key came with another path or body before
+    """
+    key = named_key(request)
+    if not key:
+        return answer()
+    print_ = fingerprint(request)
+    try:
+        with transaction.atomic():
+            stored = _claim(terminal, key, print_, at=at)
+            response = answer()
+            stored.status = response.status_code
+            stored.body = json.dumps(response.data, default=str)
+            stored.save(update_fields=["status", "body"])
+    except _Claimed:
+        return replay(terminal, key, print_)
+    return response
+
+
+def replay(terminal: Terminal, key: str, print_: str) -> Response:
+    """
+    Give the stored answer again.
+
+    :raises KeyReused: it was to another request
+    """
+    stored = StoredAnswer.objects.get(terminal=terminal, key=key)
+    if stored.fingerprint != print_:
+        raise KeyReused
+    response = Response(json.loads(stored.body or "{}"), status=stored.status)
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def fingerprint(request: Request) -> str:
+    """Return SHA-256 over the path and the exact body."""
+    return hashlib.sha256(request.path.encode() + b"\0" + request.body).hexdigest()
+
+
+def _claim(terminal: Terminal, key: str, print_: str, *, at: datetime) -> StoredAnswer:
+    try:
+        with transaction.atomic():
+            return StoredAnswer.objects.create(
+                terminal=terminal, key=key, fingerprint=print_, created_at=at
+            )
+    except IntegrityError:
+        raise _Claimed from None

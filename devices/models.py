@@ -1,0 +1,139 @@
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from uuid6 import uuid7
+
+from hospital.accounts.models import Staff
+from hospital.audit.recording import Actor
+from hospital.crypto.fields import SealedField
+from hospital.crypto.keyring import SYSTEM_SUBJECT
+
+
+class Store(models.Model):
+    """门店: a campus or lobby, as WeChat knows it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Limits of get_wxpayface_authinfo: store_id 32 bytes, store_name 128.
+    code = models.SlugField("门店编号", max_length=32, unique=True)
+    name = models.CharField("门店名称", max_length=40)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "门店"
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Terminal(models.Model):
+    """终端: one box on one wall. It signs with a key of its own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    serial = models.SlugField("终端编号", max_length=32, unique=True)  # WeChat's device_id
+    name = models.CharField("位置", max_length=64)
+    store = models.ForeignKey(Store, models.PROTECT, related_name="terminals", verbose_name="门店")
+    model = models.CharField("型号", max_length=64, blank=True, editable=False)
+    sdk_version = models.CharField("SDK 版本", max_length=32, blank=True, editable=False)
+    agent_version = models.CharField("程序版本", max_length=32, blank=True, editable=False)
+    camera = models.CharField("摄像头", max_length=16, blank=True, editable=False)
+    clock_offset = models.FloatField("时钟偏差（秒）", null=True, editable=False)
+    last_seen_at = models.DateTimeField("最近心跳", null=True, editable=False)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "终端"
+        ordering = ["serial"]
+
+    def __str__(self) -> str:
+        return self.serial
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("terminal", str(self.pk))
+
+
+class TerminalKeyQuerySet(models.QuerySet["TerminalKey"]):
+    def in_force(self) -> Self:
+        return self.filter(revoked_at=None)
+
+
+class TerminalKey(models.Model):
+    """A public key of a terminal's. The private one never leaves the box."""
+
+    class Algorithm(models.TextChoices):
+        # Names of the HTTP Signature Algorithms registry (RFC 9421 section 6.2).
+        P256 = "ecdsa-p256-sha256", "ECDSA P-256"
+        ED25519 = "ed25519", "Ed25519"
+
+    # base64url, unpadded, of SHA-256 over the DER SubjectPublicKeyInfo.
+    id = models.CharField("密钥编号", primary_key=True, max_length=43)
+    terminal = models.ForeignKey(Terminal, models.CASCADE, related_name="keys")
+    algorithm = models.CharField("算法", max_length=24, choices=Algorithm.choices)
+    public_key = models.TextField("公钥")
+    created_at = models.DateTimeField("登记时间")
+    revoked_at = models.DateTimeField("吊销时间", null=True, blank=True)
+
+    objects = TerminalKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "终端密钥"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Activation(models.Model):
+    """A one-time code by which a box becomes this terminal. Retention: until the next one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    terminal = models.OneToOneField(Terminal, models.CASCADE, related_name="activation")
+    code_digest = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField("有效期至")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "激活码"
+
+
+class Suspension(models.Model):
+    """Who stopped a terminal, when and why. Lifting it deletes the row; the trail remembers."""
+
+    terminal = models.OneToOneField(
+        Terminal, models.CASCADE, primary_key=True, related_name="suspension"
+    )
+    by = models.ForeignKey(Staff, models.PROTECT, verbose_name="操作人")
+    at = models.DateTimeField("时间")
+    reason = models.CharField("原因", max_length=200)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "停用"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class StoredAnswerQuerySet(models.QuerySet["StoredAnswer"]):
+    def older_than(self, at: datetime) -> Self:
+        return self.filter(created_at__lt=at)
+
+
+class StoredAnswer(models.Model):
+    """
+    The first answer to an `Idempotency-Key`, to be given again.
+
+    Sealed, since it may hold a masked name. Retention: 24 hours.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    terminal = models.ForeignKey(Terminal, models.CASCADE)
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64)  # SHA-256 of path and body
+    status = models.PositiveSmallIntegerField(null=True)
+    body = SealedField(context="devices.stored_answer", subject=SYSTEM_SUBJECT, null=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    objects = StoredAnswerQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "key"], name="stored_answer_once")
+        ]

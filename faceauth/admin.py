@@ -1,0 +1,133 @@
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+
+from faceauth import consent
+from faceauth.models import Consent, FaceSession, Merchant, Notice
+from faceauth.reasons import reason
+from hospital.accounts.models import Staff
+from hospital.admin import GrantedAdmin
+from hospital.audit.actions import Action
+from hospital.audit.models import Event
+from hospital.audit.trailed import TrailedAdmin
+from hospital.roles import May
+
+FACESESSION_SHOWN = (
+    "id",
+    "badge",
+    "explanation",
+    "patient_shown",
+    "terminal",
+    "consent_shown",
+    "opened_at",
+    "finished_at",
+    "attempts",
+    "wechat_request_id",
+)
+
+
+@admin.register(FaceSession)
+class FaceSessionAdmin(GrantedAdmin):
+    """What happens in the lobby, newest first; the page of one tells its story."""
+
+    view = frozenset({May.VIEW_SESSIONS})
+    change_form_template = "admin/faceauth/facesession/change_form.html"
+    list_display = ["opened_at", "badge", "patient_shown", "terminal", "short_id"]
+    list_display_links = ["opened_at", "short_id"]
+    list_filter = ["state", "terminal__store"]
+    list_select_related = ["patient", "terminal"]
+    fields = readonly_fields = FACESESSION_SHOWN
+
+    @admin.display(description="状态", ordering="state")
+    def badge(self, session: FaceSession) -> str:
+        return format_html(
+            '<span class="badge badge-{}">{}</span>', session.state, session.get_state_display()
+        )
+
+    @admin.display(description="患者")
+    def patient_shown(self, session: FaceSession) -> str:
+        if session.patient is None:
+            return "—"
+        return f"{session.patient.masked_name}  {session.patient.number}"
+
+    @admin.display(description="编号")
+    def short_id(self, session: FaceSession) -> str:
+        return str(session.pk)[-8:]
+
+    @admin.display(description="说明")
+    def explanation(self, session: FaceSession) -> str:
+        why = reason(session)
+        return why["detail"] if why else "—"
+
+    @admin.display(description="同意")
+    def consent_shown(self, session: FaceSession) -> str:
+        return f"{session.consent}（告知书{session.consent.notice}）"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        session: FaceSession = context["original"]
+        steps = [
+            {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
+            for event in Event.objects.on(session).order_by("id")
+        ]
+        return super().render_change_form(request, {**context, "steps": steps}, *args, **kwargs)
+
+
+@admin.register(Notice)
+class NoticeAdmin(TrailedAdmin):
+    view = frozenset({May.MANAGE_NOTICES})
+    add = change = May.MANAGE_NOTICES
+    created = changed = Action.NOTICE_CREATE
+    list_display = ["version", "title", "in_force_from", "digest"]
+    fields = [
+        "version",
+        "title",
+        "text",
+        "purposes",
+        "fallback",
+        "in_force_from",
+        "digest",
+    ]
+    readonly_fields = ["in_force_from", "digest"]
+    actions = ["enforce"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A notice somebody may have agreed to is never edited."""
+        in_force = obj is not None and obj.in_force_from is not None
+        return super().has_change_permission(request, obj) and not in_force
+
+    @admin.action(description="使所选告知书生效", permissions=["change"])
+    def enforce(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:
+        assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
+        for notice in queryset:
+            try:
+                consent.enforce(notice, by=request.user, at=timezone.now())
+            except consent.AlreadyInForce as exc:
+                self.message_user(request, f"{notice}：{exc}", messages.WARNING)
+            else:
+                self.message_user(request, f"{notice}：已生效")
+
+
+CONSENT_SHOWN = ("at", "granted", "purposes", "notice", "notice_digest", "terminal")
+
+
+@admin.register(Consent)
+class ConsentAdmin(GrantedAdmin):
+    view = frozenset({May.VIEW_CONSENTS})
+    list_display = ["at", "granted", "notice", "terminal"]
+    list_filter = ["granted"]
+    list_select_related = ["notice", "terminal"]
+    fields = readonly_fields = CONSENT_SHOWN
+
+
+@admin.register(Merchant)
+class MerchantAdmin(TrailedAdmin):
+    view = frozenset({May.MANAGE_MERCHANTS})
+    add = change = May.MANAGE_MERCHANTS
+    created, changed = Action.MERCHANT_CREATE, Action.MERCHANT_CHANGE
+    list_display = ["mch_id", "appid", "sub_mch_id", "is_active", "changed_at"]

@@ -1,0 +1,151 @@
+"""face_sid → identity → patient: why this system exists."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from faceauth import wechat
+from faceauth.models import FaceSession, Merchant, NotConfigured, WrongState
+from hospital.audit.actions import Action
+from hospital.audit.recording import SYSTEM, record
+from hospital.errors import Refusal
+from hospital.patients import documents, enrolment
+from hospital.patients.documents import DocumentType
+
+State = FaceSession.State
+
+ATTEMPTS = 10  # then a person has to look; about five minutes with the waits below
+LONGEST_WAIT = 60  # seconds between two attempts
+
+ClientFor = Callable[[Merchant], wechat.IdentityClient]
+Clock = Callable[[], datetime]
+
+
+class _NeedsGuardian(Exception):
+    """Under fourteen: nothing of a child is kept without a guardian's consent."""
+
+
+class Unsuitable(Refusal):
+    """A business licence is no person's document."""
+
+    code = "document_unsuitable"
+    message = "该证件不能用于建档，请到人工窗口办理"
+
+
+def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
+    """
+    Ask WeChat who this is, and give them a record. Safe to call any number of times.
+
+    The network call stands outside of any transaction; everything that must be true
+    together (patient, session, trail, the dropped answer) is one.
+    """
+    session = FaceSession.objects.claim(session_id, at=clock())
+    if session is None:
+        return
+    if session.attempts > ATTEMPTS:
+        _fail(session, "attempts_exhausted", at=clock())
+        return
+    try:
+        identity = _identify(session, client_for=client_for, clock=clock)
+        _enrol(session, identity, at=clock())
+    except (wechat.Unavailable, wechat.Untrusted, NotConfigured) as exc:
+        _postpone(session, _code(exc), after=getattr(exc, "retry_after", None), at=clock())
+    except (wechat.Rejected, wechat.Undecryptable, Unsuitable, enrolment.NameDiffers) as exc:
+        _fail(session, _code(exc), at=clock())
+    except _NeedsGuardian:
+        _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
+    except WrongState:
+        return  # another worker finished it while we were slow: nothing of ours was kept
+
+
+def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> wechat.Identity:
+    """Ask WeChat at most once per verified answer: `face_sid` may work a single time."""
+    merchant = session.merchant
+    assert merchant is not None and session.face_sid is not None  # noqa: S101, PT018 (authorized)
+    client = client_for(merchant)
+    body = session.answer
+    if body is None:
+        answer = client.ask(session.face_sid)
+        with transaction.atomic():
+            body = answer.body.decode()
+            session.keep(body, wechat_request_id=answer.request_id)
+            record(
+                Action.WECHAT_ANSWER,
+                by=SYSTEM,
+                on=session,
+                at=clock(),
+                wechat_request_id=answer.request_id,
+                attempt=session.attempts,
+            )
+    return client.open(body.encode())
+
+
+@transaction.atomic
+def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> None:
+    person = enrolment.Person(
+        real_name=identity.real_name,
+        document_type=identity.document_type,
+        document_number=identity.document_number,
+    )
+    if person.document_type == DocumentType.BUSINESS:
+        raise Unsuitable
+    born = documents.birth_date(person.document_type, person.document_number)
+    if born and documents.age(born, today=at.date()) < documents.ADULT_CONSENT_AGE:
+        raise _NeedsGuardian
+    merchant = session.merchant
+    assert merchant is not None  # noqa: S101 (an authorized session has one)
+    accounts = {merchant.appid: identity.openid}
+    if merchant.sub_appid and identity.sub_openid:
+        accounts[merchant.sub_appid] = identity.sub_openid
+    patient, is_new = enrolment.enrol(person, accounts=accounts, at=at)
+    session.complete(patient, at=at)
+    record(
+        Action.PATIENT_ONBOARD,
+        by=SYSTEM,
+        on=patient,
+        at=at,
+        session=str(session.pk),
+        is_new=is_new,
+        document_type=person.document_type,
+    )
+
+
+def _code(exc: Exception) -> str:
+    """Return what the session, the trail and the terminal may be told of a failure."""
+    match exc:
+        case wechat.Rejected(code=code):
+            return f"wechat:{code}"
+        case wechat.Undecryptable(fact=fact):
+            return f"undecryptable:{fact}"
+        case wechat.Unavailable(fact=fact) | wechat.Untrusted(fact=fact):
+            return fact
+    return str(getattr(exc, "code", "unknown"))
+
+
+@transaction.atomic
+def _postpone(session: FaceSession, fact: str, *, after: float | None, at: datetime) -> None:
+    wait = max(after or 0, min(2 ** (session.attempts - 1), LONGEST_WAIT))
+    session.postpone(until=at + timedelta(seconds=wait))
+    record(
+        Action.WECHAT_RETRY,
+        by=SYSTEM,
+        on=session,
+        at=at,
+        outcome="failed",
+        code=fact,
+        attempt=session.attempts,
+    )
+
+
+@transaction.atomic
+def _fail(session: FaceSession, code: str, *, at: datetime) -> None:
+    session.end(State.FAILED, at=at, reason=code)
+    record(Action.SESSION_FAIL, by=SYSTEM, on=session, at=at, outcome="failed", code=code)
+
+
+@transaction.atomic
+def _end(session: FaceSession, state: FaceSession.State, action: Action, *, at: datetime) -> None:
+    session.end(state, at=at)
+    record(action, by=SYSTEM, on=session, at=at)

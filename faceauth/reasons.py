@@ -1,0 +1,29 @@
+"""Why a session ended, in a sentence a patient understands."""
+
+from faceauth.models import FaceSession
+
+State = FaceSession.State
+
+_BY_STATE = {
+    State.REFUSED: "您未同意刷脸建档，可到人工窗口用身份证建档",
+    State.DECLINED: "您未在微信上授权，可重新刷脸，或到人工窗口办理",
+    State.GUARDIAN_REQUIRED: "未满十四周岁，请监护人陪同到人工窗口办理",
+    State.EXPIRED: "操作超时，请重新开始",
+}
+_BY_CODE = {
+    "authorization_failed": "微信授权没有成功，请重新刷脸，或到人工窗口办理",
+    "attempts_exhausted": "暂时无法连接微信，请到人工窗口办理",
+    "name_differs": "该证件已建档但姓名不一致，请到人工窗口核对",
+    "document_unsuitable": "该证件不能用于建档，请到人工窗口办理",
+}
+_OTHERWISE = "刷脸建档没有成功，请到人工窗口办理"
+
+
+def reason(session: FaceSession) -> dict[str, str] | None:
+    """Return `{code, detail}` of a session that ended without a patient, else None."""
+    state = State(session.state)
+    if state == State.FAILED:
+        return {"code": session.reason, "detail": _BY_CODE.get(session.reason, _OTHERWISE)}
+    if state in _BY_STATE:
+        return {"code": state.value, "detail": _BY_STATE[state]}
+    return None

@@ -1,0 +1,123 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from faceauth import wechat
+from faceauth.models import FaceSession, Notice
+from faceauth.reasons import reason
+from hospital.api import StrictSerializer
+from hospital.patients.models import Patient
+
+RAWDATA = r"^[A-Za-z0-9+/]+={0,2}$"  # base64 as the SDK returns it; a space was once a plus
+OPENID = r"^[0-9A-Za-z_-]{16,128}$"
+RETURN_CODE = r"^[A-Z_]{1,32}$"
+PURPOSE = r"^[a-z_]{1,32}$"
+
+
+def _ascii(pattern: str, **options: Any) -> serializers.RegexField:
+    return serializers.RegexField(pattern, trim_whitespace=False, **options)
+
+
+class AuthinfoRequestSerializer(StrictSerializer):
+    rawdata = _ascii(RAWDATA, max_length=2048, help_text="getWxpayfaceRawdata 的结果，原样")
+    refresh = serializers.BooleanField(default=False, help_text="SDK 报凭证无效时为 true")
+
+
+class AuthinfoSerializer(serializers.Serializer[Any]):
+    authinfo = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="秒")
+    appid = serializers.CharField()
+    mch_id = serializers.CharField()
+    sub_appid = serializers.CharField(required=False)
+    sub_mch_id = serializers.CharField(required=False)
+    store_id = serializers.CharField()
+    face_authtype = serializers.CharField()
+
+
+class PurposeSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field called label
+    required = serializers.BooleanField()  # type: ignore[assignment]
+
+
+class NoticeSerializer(serializers.ModelSerializer[Notice]):
+    purposes = PurposeSerializer(many=True)
+
+    class Meta:
+        model = Notice
+        fields = ["version", "digest", "title", "text", "purposes", "fallback"]
+
+
+class OpeningSerializer(StrictSerializer):
+    notice_version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    granted = serializers.BooleanField()
+    purposes = serializers.ListField(child=_ascii(PURPOSE), max_length=16, allow_empty=True)
+
+
+class SightingRequestSerializer(StrictSerializer):
+    face_sid = _ascii(
+        "^" + wechat.FACE_SID.pattern + r"\Z", required=False, help_text="getWxpayfaceCode 的结果"
+    )
+    openid = _ascii(OPENID, required=False)
+    sub_openid = _ascii(OPENID, required=False)
+
+
+class AuthorizationRequestSerializer(StrictSerializer):
+    return_code = _ascii(RETURN_CODE, help_text="getWxpayAuth 的 return_code")
+    return_msg = serializers.CharField(
+        max_length=128, required=False, allow_blank=True, help_text="不保存"
+    )
+
+
+class PatientSerializer(serializers.ModelSerializer[Patient]):
+    """What a terminal may know of a patient: never the full name, never the document."""
+
+    masked_name = serializers.CharField()
+
+    class Meta:
+        model = Patient
+        fields = ["number", "masked_name"]
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class FaceSessionSerializer(serializers.ModelSerializer[FaceSession]):
+    reason = ReasonSerializer(required=False)
+    patient = PatientSerializer(required=False)
+
+    class Meta:
+        model = FaceSession
+        fields = ["id", "state", "reason", "patient"]
+
+    def to_representation(self, instance: FaceSession) -> dict[str, Any]:
+        shown: dict[str, Any] = {"id": str(instance.pk), "state": instance.state}
+        if why := reason(instance):
+            shown["reason"] = why
+        if instance.patient is not None:
+            shown["patient"] = PatientSerializer(instance.patient).data
+        return shown
+
+
+class OpenedSerializer(FaceSessionSerializer):
+    fallback = serializers.CharField(help_text="不刷脸的办理方式")
+
+    class Meta(FaceSessionSerializer.Meta):
+        fields = ["id", "state", "fallback"]
+
+    def to_representation(self, instance: FaceSession) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        return {**shown, "fallback": instance.consent.notice.fallback}
+
+
+class SightingSerializer(FaceSessionSerializer):
+    quit_face_auth = serializers.ChoiceField(["0", "1"], help_text="交给 getWxpayAuth，字符串")
+
+    class Meta(FaceSessionSerializer.Meta):
+        fields = ["id", "state", "quit_face_auth", "patient"]
+
+    def to_representation(self, instance: FaceSession) -> dict[str, Any]:
+        stranger = instance.state == FaceSession.State.SEEN
+        return {**super().to_representation(instance), "quit_face_auth": "0" if stranger else "1"}

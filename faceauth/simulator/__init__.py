@@ -1,0 +1,11 @@
+"""
+WeChat in a room of our own: it checks our signatures, signs its answers, encrypts to our key.
+
+A WSGI application, so that tests use it as a transport and `runsimulator` puts it on a port.
+"""
+
+from faceauth.simulator.app import Simulator
+from faceauth.simulator.people import Person
+from faceauth.simulator.server import listen, serve
+
+__all__ = ["Person", "Simulator", "listen", "serve"]

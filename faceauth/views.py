@@ -1,0 +1,221 @@
+import time
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection as database
+from django.db import transaction
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from devices import idempotency, presence
+from devices.serializers import HeartbeatSerializer, PresenceSerializer
+from devices.views import TerminalView
+from faceauth import connection, consent, sighting, tasks
+from faceauth.credential import credential
+from faceauth.models import FaceSession, Merchant, Notice
+from faceauth.serializers import (
+    AuthinfoRequestSerializer,
+    AuthinfoSerializer,
+    AuthorizationRequestSerializer,
+    FaceSessionSerializer,
+    NoticeSerializer,
+    OpenedSerializer,
+    OpeningSerializer,
+    SightingRequestSerializer,
+    SightingSerializer,
+)
+
+LONGEST_POLL = 25  # seconds
+STEP = 0.2  # seconds between two looks of a long poll
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="重试时重复同一个值，得到同一个结果",
+)
+
+
+class AuthinfoView(TerminalView):
+    """Everything getWxpayfaceCode needs."""
+
+    @extend_schema(
+        operation_id="authinfo",
+        request=AuthinfoRequestSerializer,
+        responses=AuthinfoSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        asked = _valid(AuthinfoRequestSerializer, request)
+        merchant, now = Merchant.objects.current(), timezone.now()
+        made = credential(
+            self.terminal,
+            **asked,
+            merchant=merchant,
+            client=connection.authinfo_client(merchant),
+            at=now,
+        )
+        answer = {
+            "authinfo": made.authinfo,
+            "expires_in": made.seconds_left(at=now),
+            "appid": merchant.appid,
+            "mch_id": merchant.mch_id,
+            "store_id": self.terminal.store.code,
+            "face_authtype": "FACE_AUTH",
+        }
+        if merchant.sub_mch_id:
+            answer |= {"sub_appid": merchant.sub_appid, "sub_mch_id": merchant.sub_mch_id}
+        return Response(answer)
+
+
+class NoticeView(TerminalView):
+    """The consent notice in force."""
+
+    @extend_schema(operation_id="notice", responses=NoticeSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(NoticeSerializer(consent.notice_in_force(at=timezone.now())).data)
+
+
+class FaceSessionsView(TerminalView):
+    """A patient answered the notice."""
+
+    @extend_schema(
+        operation_id="open_session",
+        request=OpeningSerializer,
+        responses={201: OpenedSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request) -> Response:
+        asked, now = _valid(OpeningSerializer, request), timezone.now()
+
+        def answer() -> Response:
+            session = consent.open_session(self.terminal, **asked, at=now)
+            return Response(OpenedSerializer(session).data, status.HTTP_201_CREATED)
+
+        return idempotency.once(request, self.terminal, answer, at=now)
+
+
+class SightingView(TerminalView):
+    """The SDK saw a face."""
+
+    @extend_schema(
+        operation_id="sighting",
+        request=SightingRequestSerializer,
+        responses=SightingSerializer,
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        asked, now = _valid(SightingRequestSerializer, request), timezone.now()
+
+        def answer() -> Response:
+            session = _session(self, pk)
+            openids = (
+                sighting.openids_of(
+                    session.merchant,
+                    openid=asked.get("openid", ""),
+                    sub_openid=asked.get("sub_openid", ""),
+                )
+                if session.merchant
+                else {}
+            )
+            sighting.see(session, face_sid=asked.get("face_sid", ""), openids=openids, at=now)
+            return Response(SightingSerializer(session).data)
+
+        return idempotency.once(request, self.terminal, answer, at=now)
+
+
+class AuthorizationView(TerminalView):
+    """The person said yes, or no, on WeChat's screen. A 202 means it is on disk."""
+
+    @extend_schema(
+        operation_id="authorization",
+        request=AuthorizationRequestSerializer,
+        responses={200: FaceSessionSerializer, 202: FaceSessionSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        asked, now = _valid(AuthorizationRequestSerializer, request), timezone.now()
+
+        def answer() -> Response:
+            session = _session(self, pk)
+            sighting.answer(session, return_code=asked["return_code"], at=now)
+            if session.is_final:
+                return Response(FaceSessionSerializer(session).data)
+            # robust: without a broker the sweeper finds the session, and the answer stands
+            wake = partial(tasks.onboard.delay, session_id=str(pk))
+            transaction.on_commit(wake, robust=True)
+            return Response(FaceSessionSerializer(session).data, status.HTTP_202_ACCEPTED)
+
+        return idempotency.once(request, self.terminal, answer, at=now)
+
+
+class FaceSessionView(TerminalView):
+    """How far a session is; with `wait`, as soon as it moves."""
+
+    @extend_schema(
+        operation_id="session",
+        responses=FaceSessionSerializer,
+        parameters=[
+            OpenApiParameter("wait", int, description=f"等待变化的秒数，0–{LONGEST_POLL}"),
+        ],
+    )
+    def get(self, request: Request, pk: UUID) -> Response:
+        wait = serializers.IntegerField(min_value=0, max_value=LONGEST_POLL)
+        try:
+            seconds = wait.run_validation(request.query_params.get("wait", 0))
+        except serializers.ValidationError as exc:
+            raise serializers.ValidationError({"wait": exc.detail}) from None
+        session = _session(self, pk)
+        before, until = session.state, time.monotonic() + seconds
+        while not session.is_final and session.state == before and time.monotonic() < until:
+            _rest()
+            session = _session(self, pk)
+        return Response(FaceSessionSerializer(session).data)
+
+
+class HeartbeatView(TerminalView):
+    """A terminal says that it is there; a suspended one learns why it is stopped."""
+
+    for_suspended = True
+
+    @extend_schema(
+        operation_id="heartbeat", request=HeartbeatSerializer, responses=PresenceSerializer
+    )
+    def post(self, request: Request) -> Response:
+        seen, now = _valid(HeartbeatSerializer, request), timezone.now()
+        seen.pop("os", None)
+        notice = Notice.objects.in_force(now)
+        answer = {
+            "server_time": now.isoformat(),
+            "clock_offset": presence.hear(self.terminal, at=now, **seen),
+            "notice_version": notice.version if notice else None,
+        }
+        if hasattr(self.terminal, "suspension"):
+            answer["suspension"] = {"reason": self.terminal.suspension.reason}
+        return Response(answer)
+
+
+def _valid(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    asked = shape(data=request.data)
+    asked.is_valid(raise_exception=True)
+    valid: dict[str, Any] = asked.validated_data
+    return valid
+
+
+def _session(view: TerminalView, pk: UUID) -> FaceSession:
+    """Return a session of this terminal's own; another's is not found."""
+    mine = FaceSession.objects.of(view.terminal)
+    return get_object_or_404(
+        mine.select_related("terminal", "merchant", "patient", "consent"), pk=pk
+    )
+
+
+def _rest() -> None:
+    """Wait a step without holding a connection somebody else could use."""
+    if not database.in_atomic_block:
+        database.close()
+    time.sleep(STEP)

@@ -1,0 +1,35 @@
+"""Who came and went, and who tried: on record."""
+
+from typing import Any
+
+from django.contrib.auth import signals
+from django.db import transaction
+from django.utils import timezone
+
+from hospital.accounts.models import Staff
+from hospital.audit.actions import Action
+from hospital.audit.recording import UNKNOWN, record
+
+
+def connect() -> None:
+    signals.user_logged_in.connect(_came, dispatch_uid="trail")
+    signals.user_logged_out.connect(_went, dispatch_uid="trail")
+    signals.user_login_failed.connect(_failed, dispatch_uid="trail")
+
+
+def _came(user: Staff, **_kwargs: Any) -> None:
+    with transaction.atomic():
+        record(Action.LOGIN, by=user, on=user, at=timezone.now())
+
+
+def _went(user: Staff | None, **_kwargs: Any) -> None:
+    if user is not None:
+        with transaction.atomic():
+            record(Action.LOGOUT, by=user, on=user, at=timezone.now())
+
+
+def _failed(credentials: dict[str, Any], **_kwargs: Any) -> None:
+    # What was typed is not recorded: people type passwords into the wrong box.
+    known = Staff.objects.filter(username=str(credentials.get("username", ""))[:32]).first()
+    with transaction.atomic():
+        record(Action.LOGIN_FAILED, by=UNKNOWN, on=known, at=timezone.now(), outcome="denied")

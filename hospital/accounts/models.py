@@ -1,0 +1,66 @@
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.validators import ASCIIUsernameValidator
+from django.db import models
+from uuid6 import uuid7
+
+from hospital import roles
+from hospital.audit.recording import Actor
+from hospital.roles import May, Role
+
+
+class StaffManager(BaseUserManager["Staff"]):
+    def create_user(self, username: str, password: str, **fields: Any) -> "Staff":
+        staff = self.model(username=username, **fields)
+        staff.set_password(password)
+        staff.save(using=self._db)
+        return staff
+
+
+class Staff(AbstractBaseUser):
+    """One natural person, one account, one role. No superuser exists (compliance: 三员分立)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    username = models.CharField(
+        "工号", max_length=32, unique=True, validators=[ASCIIUsernameValidator()]
+    )
+    display_name = models.CharField("显示名", max_length=32)
+    person_id = models.CharField(
+        "人员编号", max_length=32, unique=True, help_text="人事系统中的编号：一人一号，一人一角色"
+    )
+    role = models.CharField("角色", max_length=16, choices=Role.choices, blank=True)
+    is_active = models.BooleanField("启用", default=True)
+    created_at = models.DateTimeField("建立时间", auto_now_add=True)
+
+    USERNAME_FIELD = "username"
+    # What Django's admin asks of a user; the answer is the role's, never a flag's.
+    is_staff = True
+    is_superuser = False
+
+    objects = StaffManager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "账号"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(role__in=["", *Role.values]), name="staff_role_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.username
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("staff", str(self.pk), self.role)
+
+    def may(self, right: May) -> bool:
+        return roles.may(self, right)
+
+    # Django's admin asks these; `hospital.admin` decides per page, so nothing is granted here.
+    def has_perm(self, _perm: str, _obj: object = None) -> bool:
+        return False
+
+    def has_module_perms(self, _label: str) -> bool:
+        return bool(self.is_active and self.role)

@@ -1,0 +1,99 @@
+"""
+The vocabulary: every act the trail knows, and the facts it may state about it.
+
+A fact that is not listed is refused, so a name cannot slip in through a new keyword.
+Tags are for ever: a retired one stays here as a comment.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Severity(enum.StrEnum):
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+    ALERT = "alert"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be said of one action. `tag` is `subject.verb`, stable across releases."""
+
+    tag: str
+    label: str
+    facts: frozenset[str] = frozenset()
+    severity: Severity = Severity.INFO
+    needs_reason: bool = False
+
+
+def _kind(
+    tag: str,
+    label: str,
+    *facts: str,
+    severity: Severity = Severity.INFO,
+    needs_reason: bool = False,
+) -> Kind:
+    return Kind(tag, label, frozenset(facts), severity, needs_reason)
+
+
+class Action(enum.Enum):
+    # People
+    LOGIN = _kind("auth.login", "登录", severity=Severity.NOTICE)
+    LOGIN_FAILED = _kind("auth.login_failed", "登录失败", severity=Severity.WARNING)
+    LOGOUT = _kind("auth.logout", "退出")
+    STAFF_CREATE = _kind("staff.create", "建立账号", "role", severity=Severity.NOTICE)
+    STAFF_CHANGE = _kind("staff.change", "修改账号", "fields", severity=Severity.NOTICE)
+    ROLE_ASSIGN = _kind("role.assign", "分配角色", "before", "after", severity=Severity.WARNING)
+    # Places and boxes
+    STORE_CREATE = _kind("store.create", "建立门店")
+    STORE_CHANGE = _kind("store.change", "修改门店", "fields")
+    TERMINAL_CREATE = _kind("terminal.create", "建立终端")
+    TERMINAL_CHANGE = _kind("terminal.change", "修改终端", "fields")
+    TERMINAL_ACTIVATION = _kind("terminal.activation", "签发激活码", severity=Severity.NOTICE)
+    TERMINAL_ACTIVATE = _kind(
+        "terminal.activate", "激活终端", "key_id", "algorithm", severity=Severity.NOTICE
+    )
+    TERMINAL_SUSPEND = _kind(
+        "terminal.suspend", "停用终端", severity=Severity.WARNING, needs_reason=True
+    )
+    TERMINAL_RESUME = _kind("terminal.resume", "恢复终端", severity=Severity.NOTICE)
+    KEY_REVOKE = _kind("terminal.key_revoke", "吊销终端密钥", "key_id", severity=Severity.WARNING)
+    TERMINAL_DENIED = _kind(
+        "terminal.denied", "拒绝终端请求", "code", "key_id", "route", severity=Severity.WARNING
+    )
+    # WeChat and the notice
+    MERCHANT_CREATE = _kind("merchant.create", "建立微信商户", severity=Severity.NOTICE)
+    MERCHANT_CHANGE = _kind("merchant.change", "修改微信商户", "fields", severity=Severity.WARNING)
+    NOTICE_CREATE = _kind("notice.create", "起草告知书", "version")
+    NOTICE_ENFORCE = _kind(
+        "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
+    )
+    AUTHINFO_ISSUE = _kind("authinfo.issue", "签发调用凭证", "cached", "expires_in")
+    AUTHINFO_FAIL = _kind("authinfo.fail", "获取调用凭证失败", "code", severity=Severity.WARNING)
+    # One visit
+    SESSION_OPEN = _kind(
+        "session.open", "同意告知书", "notice_version", "notice_digest", "purposes", "consent"
+    )
+    SESSION_REFUSE = _kind(
+        "session.refuse", "不同意告知书", "notice_version", "notice_digest", "purposes", "consent"
+    )
+    SESSION_SEE = _kind("session.see", "识别人脸")
+    SESSION_RECOGNISE = _kind("session.recognise", "识别为已建档患者", "patient")
+    SESSION_AUTHORIZE = _kind("session.authorize", "患者授权")
+    SESSION_DECLINE = _kind("session.decline", "患者在微信上拒绝授权")
+    SESSION_GUARDIAN = _kind("session.guardian", "不满十四周岁，转监护人办理")
+    SESSION_FAIL = _kind("session.fail", "建档失败", "code", severity=Severity.WARNING)
+    SESSION_EXPIRE = _kind("session.expire", "会话过期")
+    WECHAT_ANSWER = _kind("wechat.answer", "取得微信应答", "wechat_request_id", "attempt")
+    WECHAT_RETRY = _kind(
+        "wechat.retry", "微信暂不可用", "code", "attempt", severity=Severity.NOTICE
+    )
+    # Patients
+    PATIENT_ONBOARD = _kind(
+        "patient.onboard", "建档", "session", "is_new", "document_type", severity=Severity.NOTICE
+    )
+    PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects")
+
+
+BY_TAG: dict[str, Action] = {action.value.tag: action for action in Action}

@@ -1,0 +1,55 @@
+"""
+The canonical line: leaf, export line and source of the columns, all one text.
+
+Keys sorted, no floats, integers below 2**53, UTF-8 unescaped, no spaces: for this subset
+of JSON the result equals RFC 8785, so another language can rebuild it byte for byte.
+"""
+
+import json
+import re
+from typing import Any
+
+Fact = str | int | bool | list[str]
+
+SLUG = re.compile(r"[0-9A-Za-z_.:/-]{0,128}", re.ASCII)
+LARGEST = 2**53
+LONGEST_REASON = 200  # characters
+_UNSAFE = re.compile("[\x00\ud800-\udfff]")
+
+
+class NotAFact(ValueError):
+    """A fact must be a number, a flag, or a short word; never free text."""
+
+
+def line(event: dict[str, Any]) -> str:
+    """Return the canonical JSON text of an event made of strings, integers, lists and dicts."""
+    return json.dumps(
+        event, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+
+
+def text(value: str, *, longest: int = LONGEST_REASON) -> str:
+    """Cut and clean what a human typed: NUL and lone surrogates would break the database."""
+    return _UNSAFE.sub("\ufffd", value)[:longest]
+
+
+def fact(value: object) -> Fact:
+    """
+    Return `value` as the trail may state it.
+
+    :raises NotAFact: it is free text, or no simple value at all
+    """
+    match value:
+        case bool():
+            return value
+        case int() if abs(value) < LARGEST:
+            return value
+        case list() | tuple() | set() | frozenset():
+            return [_word(item) for item in sorted(map(str, value))]
+    return _word(str(value))
+
+
+def _word(value: str) -> str:
+    if not SLUG.fullmatch(value):
+        raise NotAFact
+    return value

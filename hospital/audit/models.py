@@ -1,0 +1,118 @@
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Func
+from django.db.models.sql.compiler import SQLCompiler
+from uuid6 import uuid7
+
+from hospital.audit.actions import BY_TAG
+
+
+class AppendOnly(TypeError):
+    """The trail is written once; nothing changes or removes a record."""
+
+
+class PayloadText(Func):
+    """A text inside the canonical line: what a generated column shows."""
+
+    def __init__(self, *path: str, **extra: Any) -> None:
+        self.path = path
+        super().__init__("payload", **extra)
+
+    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        return (f"{type(self).__module__}.{type(self).__name__}", self.path, {})
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        column, _ = compiler.compile(self.source_expressions[0])
+        return f"json_extract({column}, '$.{'.'.join(self.path)}')", ()
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        column, _ = compiler.compile(self.source_expressions[0])
+        cast = "::bigint" if isinstance(self.output_field, models.BigIntegerField) else ""
+        return f"(({column})::jsonb #>> '{{{','.join(self.path)}}}'){cast}", ()
+
+
+def _shown(verbose_name: str, *path: str) -> models.GeneratedField:
+    return models.GeneratedField(
+        verbose_name=verbose_name,
+        expression=PayloadText(*path, output_field=models.TextField()),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def on(self, subject: models.Model) -> Self:
+        return self.filter(object_type=subject._meta.label_lower, object_id=str(subject.pk))
+
+    def update(self, **_kwargs: Any) -> int:
+        raise AppendOnly
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnly
+
+
+class Event(models.Model):
+    """
+    One act, as one canonical line. The other columns are the database's own reading of it.
+
+    Retention: at least six calendar months by law, 36 by default; see the retention rules.
+    """
+
+    uid = models.UUIDField("编号", default=uuid7, unique=True, editable=False)
+    payload = models.TextField("规范文本", editable=False)
+    mac = models.BinaryField("校验码", editable=False)
+    mac_key = models.PositiveSmallIntegerField("校验密钥", editable=False)
+
+    at_us = models.GeneratedField(
+        verbose_name="时间（微秒）",
+        expression=PayloadText("t", output_field=models.BigIntegerField()),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
+    action = _shown("行为", "action")
+    outcome = _shown("结果", "outcome")
+    actor_type = _shown("行为人类型", "actor", "type")
+    actor_id = _shown("行为人", "actor", "id")
+    object_type = _shown("对象类型", "object", "type")
+    object_id = _shown("对象", "object", "id")
+    request_id = _shown("请求编号", "ctx", "req")
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "留痕"
+        ordering = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["actor_id", "-id"], name="event_actor"),
+            models.Index(fields=["object_type", "object_id", "-id"], name="event_object"),
+            models.Index(fields=["action", "-id"], name="event_action"),
+            models.Index(fields=["request_id"], name="event_request"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uid)
+
+    def save(self, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnly
+        super().save(force_insert=True, using=kwargs.get("using"))
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnly
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.at_us / 1_000_000, tz=UTC)
+
+    @property
+    def label(self) -> str:
+        """The action in Chinese; a retired one keeps its tag."""
+        known = BY_TAG.get(self.action)
+        return known.value.label if known else self.action

@@ -1,0 +1,126 @@
+"""The only writer of the trail."""
+
+import base64
+import binascii
+import datetime as dt
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Protocol
+
+from cryptography.hazmat.primitives import hashes, hmac
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models, transaction
+from uuid6 import uuid7
+
+from hospital import tracing
+from hospital.audit import canonical
+from hospital.audit.actions import Action
+from hospital.audit.models import Event
+
+Outcome = Literal["success", "denied", "failed"]
+
+MAC_KEY_ID = 1
+MAC_KEY_BYTES = 32
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acted, as the trail names them: a kind, an opaque id, the role held at that moment."""
+
+    type: Literal["staff", "terminal", "system", "unknown"]
+    id: str = ""
+    role: str = ""
+
+
+SYSTEM = Actor("system")
+UNKNOWN = Actor("unknown")
+
+
+class HasActor(Protocol):
+    @property
+    def actor(self) -> Actor: ...
+
+
+def record(
+    action: Action,
+    *,
+    by: HasActor | Actor,
+    on: models.Model | None,
+    at: dt.datetime,
+    outcome: Outcome = "success",
+    reason: str = "",
+    **facts: object,
+) -> Event:
+    """
+    Write one event, in the transaction of what it records.
+
+    A denial or a failure is recorded by its edge, in a transaction of its own, after the
+    act it is about was rolled back.
+
+    :param facts: only those the action's `Kind` lists; numbers, flags, ids and slugs
+    :raises RuntimeError: outside a transaction
+    :raises ValueError: a fact the action does not know, or a missing reason
+    :raises NotAFact: free text where a slug belongs
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("record() belongs in the transaction of what it records")
+    kind = action.value
+    if unknown := facts.keys() - kind.facts:
+        raise ValueError(f"{kind.tag} knows no {', '.join(sorted(unknown))}")
+    if kind.needs_reason and not reason:
+        raise ValueError(f"{kind.tag} needs a reason")
+    uid = uuid7()
+    payload = canonical.line(
+        {
+            "v": 1,
+            "uid": str(uid),
+            "t": (at - EPOCH) // dt.timedelta(microseconds=1),
+            "action": kind.tag,
+            "severity": kind.severity,
+            "outcome": outcome,
+            "actor": _actor(by),
+            "object": _object(on),
+            "ctx": _context(),
+            "facts": {name: canonical.fact(value) for name, value in facts.items()},
+            "reason": canonical.text(reason),
+        }
+    )
+    event = Event(uid=uid, payload=payload, mac=mac(payload), mac_key=MAC_KEY_ID)
+    event.save()
+    return event
+
+
+def mac(payload: str) -> bytes:
+    """Return HMAC-SM3 over the canonical line (GB/T 39786-2021 8.4: integrity of log records)."""
+    code = _keyed().copy()
+    code.update(payload.encode())
+    return code.finalize()
+
+
+@cache
+def _keyed() -> hmac.HMAC:
+    try:
+        key = base64.b64decode(settings.AUDIT_MAC_KEY, validate=True)
+    except binascii.Error:
+        raise ImproperlyConfigured("AUDIT_MAC_KEY is not base64") from None
+    if len(key) != MAC_KEY_BYTES:
+        raise ImproperlyConfigured(f"AUDIT_MAC_KEY is not {MAC_KEY_BYTES} bytes")
+    return hmac.HMAC(key, hashes.SM3())
+
+
+def _actor(by: HasActor | Actor) -> dict[str, Any]:
+    actor = by if isinstance(by, Actor) else by.actor
+    return {"type": actor.type, "id": actor.id, "role": actor.role}
+
+
+def _object(on: models.Model | None) -> dict[str, str]:
+    return {"type": on._meta.label_lower, "id": str(on.pk)} if on else {"type": "", "id": ""}
+
+
+def _context() -> dict[str, str]:
+    trace = tracing.current()
+    ip = canonical.text(trace.ip, longest=45)
+    peer = canonical.text(trace.peer, longest=45)
+    return {"req": trace.request_id, "ip": ip, "peer": peer}

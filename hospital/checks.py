@@ -1,0 +1,73 @@
+"""
+What production must have. At level 3 an unmet one is an error; in a demo a warning.
+
+Ids are stable: documentation and the evidence pack quote them.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+
+MINIMUM_SECRET = 50  # characters
+
+
+def _finding(ident: str, message: str, hint: str) -> CheckMessage:
+    kind = Error if settings.DEPLOY_LEVEL == "3" else Warning
+    return kind(message, hint=hint, id=f"hospital.{ident}")
+
+
+@register(Tags.security, deploy=True)
+def production(**_kwargs: Any) -> list[CheckMessage]:
+    """Return what keeps this configuration from level 3."""
+    wanted = [
+        (
+            settings.DATABASES["default"]["ENGINE"].endswith("postgresql"),
+            "E001",
+            "数据库不是 PostgreSQL",
+            "设置 DATABASE_URL=postgres://…?sslmode=verify-full",
+        ),
+        (
+            not settings.CELERY_BROKER_URL.startswith(("filesystem", "memory")),
+            "E002",
+            "消息队列是演示用的文件队列",
+            "设置 BROKER_URL=amqps://… 或 rediss://…",
+        ),
+        (
+            settings.HTTPS_ONLY,
+            "E003",
+            "没有强制 HTTPS",
+            "去掉 HTTPS_ONLY=0",
+        ),
+        (
+            bool(settings.ALLOWED_HOSTS) and "*" not in settings.ALLOWED_HOSTS,
+            "E004",
+            "没有限定访问域名",
+            "设置 ALLOWED_HOSTS",
+        ),
+        (
+            settings.DEPLOY_LEVEL in {"3", "demo"},
+            "E005",
+            "DEPLOY_LEVEL 只能是 3 或 demo",
+            "正式运行用 3",
+        ),
+        (
+            len(settings.SECRET_KEY) >= MINIMUM_SECRET,
+            "E006",
+            "SECRET_KEY 过短",
+            f"至少 {MINIMUM_SECRET} 个随机字符",
+        ),
+        (
+            "LocMem" not in settings.CACHES["default"]["BACKEND"],
+            "E007",
+            "缓存不能在进程内：防重放要在所有进程间有效",
+            "设置 CACHE_URL=rediss://…",
+        ),
+        (
+            settings.KEY_PROVIDER != "file" or settings.ACCEPT_FILE_KEYS,
+            "E008",
+            "主密钥保存在文件中",
+            "使用硬件密码设备或密钥管理系统；确需使用文件，评估风险后设置 ACCEPT_FILE_KEYS=1",
+        ),
+    ]
+    return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]

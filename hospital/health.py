@@ -1,0 +1,57 @@
+"""Liveness and readiness, for a load balancer. Neither says anything about a person."""
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from kombu.exceptions import OperationalError
+
+from hospital.celery import app
+from hospital.crypto import keyring
+from hospital.errors import Unavailable
+
+
+def healthz(_request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(_request: HttpRequest) -> JsonResponse:
+    """Every part a terminal's request needs answers; 503 names those that do not."""
+    checks = {"database": _database, "cache": _cache, "broker": _broker, "keys": _keys}
+    failed = [name for name, works in checks.items() if not works()]
+    body = {"status": "unready" if failed else "ok", "failed": failed}
+    return JsonResponse(body, status=503 if failed else 200)
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _cache() -> bool:
+    try:
+        cache.set("readyz", 1, 10)
+        return bool(cache.get("readyz") == 1)
+    except (DatabaseError, OSError):
+        return False
+
+
+def _broker() -> bool:
+    try:
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=1)
+    except (OSError, OperationalError):
+        return False
+    return True
+
+
+def _keys() -> bool:
+    try:
+        keyring.data_key(keyring.SYSTEM_SUBJECT)
+    except Unavailable:
+        return False
+    return True

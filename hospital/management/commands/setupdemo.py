@@ -1,0 +1,143 @@
+"""The demo's first rows: a hospital with two stores, three terminals, five people."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from devices import activation
+from devices.models import Store, Terminal
+from faceauth import consent
+from faceauth.models import Merchant, Notice
+from hospital.accounts.models import Staff
+from hospital.audit.recording import SYSTEM
+from hospital.crypto.providers.file import FileProvider
+from hospital.demo.installation import write_private
+from hospital.roles import Role
+
+TERMINALS = [
+    ("T-0001", "门诊大厅 1 号机", "menzhen"),
+    ("T-0002", "门诊大厅 2 号机", "menzhen"),
+    ("T-0003", "急诊入口", "jizhen"),
+]
+PEOPLE = [
+    ("lin", "林工", "E0001", Role.SYSTEM),
+    ("mei", "梅工", "E0002", Role.SECURITY),
+    ("zhou", "周审计", "E0003", Role.AUDITOR),
+    ("chen", "陈登记", "E0004", Role.REGISTRAR),
+    ("gu", "顾个保", "E0005", Role.PRIVACY),
+]
+NOTICE = """\
+为给您建立就诊档案，我院将通过微信支付核验您的身份：您的面部图像由微信支付在本机采集并\
+传送至微信比对，我院不接收、不保存面部图像。经您在微信页面确认后，微信将您的姓名和证件号码\
+加密提供给我院，仅用于建立和识别您的就诊档案，加密保存。
+
+这些信息属于敏感个人信息。您可以不同意，不影响就诊：请到人工窗口凭身份证件建档。同意后也可随时\
+到窗口查阅、更正、撤回同意或申请删除。不满十四周岁的，请由监护人到窗口办理。
+"""
+PURPOSES = [
+    {"code": "face_identification", "label": "通过微信刷脸核验我的身份", "required": True},
+    {"code": "onboarding", "label": "用我的姓名和证件号码建立就诊档案", "required": True},
+]
+
+
+class Command(BaseCommand):
+    help = "准备演示：迁移数据库，建立门店、终端、账号和告知书（可重复运行）"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--merchant", type=Path, required=True)
+        parser.add_argument("--logins", type=Path, required=True)
+        parser.add_argument("--activation", type=Path, required=True)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.DEPLOY_LEVEL != "demo":
+            raise CommandError("只在演示环境（DEPLOY_LEVEL=demo）运行")
+        if not settings.KEY_FILE.exists():
+            FileProvider.create(settings.KEY_FILE)
+        call_command("migrate", verbosity=0)
+        call_command("createcachetable", verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        with transaction.atomic():
+            terminal = _places()
+            _merchant(options["merchant"])
+            _notice()
+            logins = _people()
+            options["activation"].unlink(missing_ok=True)
+            if not terminal.keys.in_force().exists():
+                code = activation.issue(terminal, by=SYSTEM, at=timezone.now())
+                write_private(options["activation"], code)
+        if logins:
+            write_private(options["logins"], json.dumps(logins, ensure_ascii=False))
+        self.stdout.write("演示环境就绪")
+
+
+def _places() -> Terminal:
+    stores = {
+        code: Store.objects.get_or_create(code=code, defaults={"name": name})[0]
+        for code, name in (("menzhen", "示范医院门诊楼"), ("jizhen", "示范医院急诊楼"))
+    }
+    made = [
+        Terminal.objects.get_or_create(
+            serial=serial, defaults={"name": name, "store": stores[store]}
+        )[0]
+        for serial, name, store in TERMINALS
+    ]
+    return made[0]
+
+
+def _merchant(description: Path) -> None:
+    exported: dict[str, str] = json.loads(description.read_text())
+    for name in ("merchant_key_file", "wechat_public_key_file"):
+        pem = (description.parent / exported[name]).read_text()
+        write_private(settings.MERCHANT_KEYS_DIR / exported[name], pem)
+    for name in ("apiv2_key", "apiv3_key"):
+        write_private(settings.MERCHANT_KEYS_DIR / name, exported[name])
+    Merchant.objects.update_or_create(
+        mch_id=exported["mch_id"],
+        defaults={
+            "appid": exported["appid"],
+            "merchant_serial": exported["merchant_serial"],
+            "v2_base_url": exported["v2_base_url"],
+            "v3_base_url": exported["v3_base_url"],
+            "wechat_public_key_id": exported["wechat_public_key_id"],
+            "wechat_public_key_file": exported["wechat_public_key_file"],
+            "apiv2_key_file": "apiv2_key",
+            "apiv3_key_file": "apiv3_key",
+            "signing_key_file": exported["merchant_key_file"],
+            "decrypting_key_file": exported["merchant_key_file"],
+        },
+    )
+
+
+def _notice() -> None:
+    notice, made = Notice.objects.get_or_create(
+        version=1,
+        defaults={
+            "title": "刷脸建档告知书",
+            "text": NOTICE,
+            "purposes": PURPOSES,
+            "fallback": "不刷脸也能就诊：请到人工窗口凭身份证件建档",
+        },
+    )
+    if made:
+        consent.enforce(notice, by=SYSTEM, at=timezone.now())
+
+
+def _people() -> list[dict[str, str]]:
+    """Return the logins made now; those of an earlier run keep their passwords."""
+    made = []
+    for username, name, person, role in PEOPLE:
+        if Staff.objects.filter(username=username).exists():
+            continue
+        password = secrets.token_urlsafe(9)
+        Staff.objects.create_user(
+            username, password, display_name=name, person_id=person, role=role
+        )
+        made.append({"role": role.label, "username": username, "password": password})
+    return made

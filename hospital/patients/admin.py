@@ -1,0 +1,67 @@
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from hospital.accounts.models import Staff
+from hospital.admin import GrantedAdmin
+from hospital.audit.actions import Action
+from hospital.audit.recording import record
+from hospital.patients.models import Patient
+from hospital.roles import May
+
+PATIENT_SHOWN = (
+    "number",
+    "masked_name",
+    "document_type",
+    "masked_document",
+    "created_at",
+)
+
+
+@admin.register(Patient)
+class PatientAdmin(GrantedAdmin):
+    """Masked and read-only. Looking at one is on record."""
+
+    view = frozenset({May.VIEW_PATIENTS})
+    list_display = ["number", "masked_name", "document_type", "created_at"]
+    list_filter = ["document_type"]
+    fields = readonly_fields = PATIENT_SHOWN
+
+    @admin.display(description="姓名（脱敏）")
+    def masked_name(self, patient: Patient) -> str:
+        return patient.masked_name
+
+    @admin.display(description="证件号码（脱敏）")
+    def masked_document(self, patient: Patient) -> str:
+        return patient.masked_document
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and "cl" in (response.context_data or {}):
+            _looked(request, response.context_data["cl"].result_list)  # type: ignore[index]
+        return response
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        _looked(request, [context["original"]])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _looked(request: HttpRequest, patients: Sequence[Patient]) -> None:
+    """One event per answer, written before anything is rendered."""
+    assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
+    with transaction.atomic():
+        record(
+            Action.PATIENT_VIEW,
+            by=request.user,
+            on=patients[0] if len(patients) == 1 else None,
+            at=timezone.now(),
+            count=len(patients),
+            subjects=[str(patient.pk) for patient in patients],
+        )

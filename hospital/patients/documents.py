@@ -1,0 +1,88 @@
+"""
+Identity documents: what can be read off a number, and how to show one without showing it.
+
+Document types are WeChat's `credential_type`, which the hospital keeps: 1 身份证 … 11 其他.
+"""
+
+from datetime import date, datetime
+
+from django.db.models import IntegerChoices
+
+ADULT_CONSENT_AGE = 14  # years; below it a guardian consents (个人信息保护法 第三十一条)
+LENGTH = 18
+
+
+class DocumentType(IntegerChoices):
+    RESIDENT = 1, "居民身份证"
+    PASSPORT = 2, "护照"
+    OFFICER = 3, "军官证"
+    SOLDIER = 4, "士兵证"
+    HOME_RETURN = 5, "回乡证"
+    TEMPORARY = 6, "临时身份证"
+    HOUSEHOLD = 7, "户口簿"
+    POLICE = 8, "警官证"
+    TAIWAN = 9, "台胞证"
+    BUSINESS = 10, "营业执照"
+    OTHER = 11, "其他证件"
+
+
+# These three carry the same 18-digit citizen number (GB 11643): one person, one number.
+CITIZEN = frozenset({DocumentType.RESIDENT, DocumentType.TEMPORARY, DocumentType.HOUSEHOLD})
+
+
+def family(document_type: int) -> str:
+    """Return what a document number is unique within: all citizen numbers, or one type."""
+    return "citizen" if document_type in CITIZEN else str(document_type)
+
+
+def canonical_number(document_type: int, number: str) -> str:
+    """
+    Return the number as it is compared: upper case, and a 15-digit one in its 18-digit form.
+
+    The old form omitted the century and the check digit (GB 11643-1999 4.2).
+    """
+    number = number.strip().upper()
+    if document_type in CITIZEN and len(number) == LENGTH - 3:
+        body = f"{number[:6]}19{number[6:]}"
+        return body + _check_digit(body)
+    return number
+
+
+def birth_date(document_type: int, number: str) -> date | None:
+    """Return the date inside a citizen number; None for documents that carry none."""
+    if document_type not in CITIZEN:
+        return None
+    digits = canonical_number(document_type, number)[6:14]
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date()  # noqa: DTZ007 (a date has no zone)
+    except ValueError:
+        return None
+
+
+def age(born: date, *, today: date) -> int:
+    """Return completed years; who is born on 29 February has their birthday on 1 March."""
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+
+def masked_name(name: str) -> str:
+    """
+    Return a name a lobby may read: 张三 → *三, 王小英 → 王*英, 欧阳·… → first and last kept.
+
+    A single character stays hidden.
+    """
+    if len(name) <= 1:
+        return "*"
+    if len(name) == 2:  # noqa: PLR2004 (the common two-character name)
+        return "*" + name[-1]
+    return name[0] + "*" * min(len(name) - 2, 4) + name[-1]
+
+
+def masked_number(number: str) -> str:
+    """Return the last two characters only."""
+    return "*" * 6 + number[-2:]
+
+
+def _check_digit(body: str) -> str:
+    weights = (pow(2, LENGTH - 1 - i, 11) for i in range(LENGTH - 1))
+    total = sum(int(digit) * weight for digit, weight in zip(body, weights, strict=True))
+    return "10X98765432"[total % 11]

@@ -1,0 +1,304 @@
+"""
+Every choice is an environment variable; a secret may also come as NAME_FILE.
+
+A missing value stops the start. An unsafe one is a system check (`hospital.checks`).
+The default of `DEPLOY_LEVEL` is the strict one: only `make demo` and tests relax it.
+"""
+
+from pathlib import Path
+
+import django_stubs_ext
+import environ
+import structlog
+
+from hospital.tracing import frames_only
+
+django_stubs_ext.monkeypatch()  # lets annotations like ModelAdmin[Store] exist at run time
+
+env = environ.FileAwareEnv()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var")))
+
+# "3": 等保三级, every floor is a start-up error. "demo": says what is relaxed.
+DEPLOY_LEVEL = env("DEPLOY_LEVEL", default="3")
+HOSPITAL_NAME = env("HOSPITAL_NAME", default="本院")
+
+SECRET_KEY = env("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Proxies in front of us whose X-Forwarded-For entry we count back over. 0: none is believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+INSTALLED_APPS = [
+    "hospital.apps.HospitalConfig",
+    "hospital.apps.HospitalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "hospital.crypto.apps.CryptoConfig",
+    "hospital.audit.apps.AuditConfig",
+    "hospital.accounts.apps.AccountsConfig",
+    "hospital.patients.apps.PatientsConfig",
+    "devices.apps.DevicesConfig",
+    "faceauth.apps.FaceauthConfig",
+]
+
+MIDDLEWARE = [
+    "hospital.tracing.RequestTrace",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "hospital.urls"
+WSGI_APPLICATION = "hospital.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.Staff"
+LOGIN_URL = "admin:login"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "hospital.apps.relaxations",
+            ],
+        },
+    },
+]
+
+# Databases. SQLite is the embedded default for a first run; production is PostgreSQL.
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/hospital.sqlite3")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        # IMMEDIATE: a transaction that will write takes the lock at once, instead of
+        # failing half-way when another writer was faster.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # secure_delete: what is dropped (a pending face_sid) leaves no page behind.
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+            "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+        ),
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 1,
+        "max_size": env.int("DATABASE_POOL", default=20),
+        "timeout": 10,
+    }
+
+# Nonces, throttles and sealed authinfo. Shared by every process, so never LocMem.
+CACHES = {"default": env.cache("CACHE_URL", default="dbcache://cache")}
+if CACHES["default"]["BACKEND"].endswith("DatabaseCache"):
+    # The default of 300 entries would forget nonces that are still valid.
+    CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 200_000}
+
+# Passwords and sessions.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+_VALIDATION = "django.contrib.auth.password_validation."
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": _VALIDATION + "UserAttributeSimilarityValidator"},
+    {"NAME": _VALIDATION + "MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": _VALIDATION + "CommonPasswordValidator"},
+    {"NAME": _VALIDATION + "NumericPasswordValidator"},
+]
+SESSION_COOKIE_AGE = 15 * 60  # seconds of idleness
+SESSION_SAVE_EVERY_REQUEST = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+# Plain http is for a demo on the loopback only; a check refuses it at level 3.
+HTTPS_ONLY = env.bool("HTTPS_ONLY", default=True)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# The probes of a load balancer come from inside and in plain http.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; an API body is never larger
+
+# Language, time, static files.
+LANGUAGE_CODE = "zh-hans"
+TIME_ZONE = "Asia/Shanghai"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [("hospital", BASE_DIR / "templates" / "assets")]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# The terminals' API.
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["devices.authentication.TerminalSignature"],
+    "DEFAULT_PERMISSION_CLASSES": ["devices.authentication.IsTerminal"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["hospital.api.ObjectParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["devices.authentication.TerminalThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "terminal": env("TERMINAL_RATE", default="240/min"),
+        "activation": "20/min",
+        "denial": "60/min",
+    },
+    "EXCEPTION_HANDLER": "hospital.api.problem",
+    "DEFAULT_SCHEMA_CLASS": "hospital.schema.Schema",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": TRUSTED_PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "刷脸实名建档 终端接口",
+    "DESCRIPTION": "终端领取调用凭证、提交刷脸结果、查询建档进度。每个请求按 RFC 9421 签名。",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"FaceSessionState": "faceauth.models.FaceSession.State"},
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "terminalSignature": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Signature",
+                "description": (
+                    "RFC 9421；覆盖 @method @path @query content-digest，tag=face-terminal-v1，"
+                    "并带 created、nonce、keyid、alg。"
+                ),
+            }
+        }
+    },
+}
+
+# Sealing (hospital.crypto).
+CRYPTO_SUITE = env("CRYPTO_SUITE", default="aes-256-gcm")  # or sm4-gcm
+KEY_PROVIDER = env("KEY_PROVIDER", default="file")
+KEY_FILE = Path(env("KEY_FILE", default=str(VAR_DIR / "keys" / "root.key")))
+ACCEPT_FILE_KEYS = env.bool("ACCEPT_FILE_KEYS", default=False)  # a risk somebody signed for
+KEY_CACHE_SECONDS = env.int("KEY_CACHE_SECONDS", default=60)
+
+# The trail (hospital.audit): base64 of 32 bytes, kept apart from the sealing keys.
+AUDIT_MAC_KEY = env("AUDIT_MAC_KEY")
+
+# WeChat: key files named by a Merchant are looked up here.
+MERCHANT_KEYS_DIR = Path(env("MERCHANT_KEYS_DIR", default=str(VAR_DIR / "merchant")))
+
+# The broker only wakes workers; what is to be done is in the database.
+CELERY_BROKER_URL = env("BROKER_URL", default="filesystem://")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True  # bounded: the session row counts attempts
+CELERY_TASK_TIME_LIMIT = 60  # seconds
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A request never waits on the broker: the sweeper finds what was not published.
+CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+if CELERY_BROKER_URL.startswith("filesystem"):
+    CELERY_BROKER_TRANSPORT = "hospital.broker:Transport"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(VAR_DIR / "broker"),
+        "data_folder_out": str(VAR_DIR / "broker"),
+        "control_folder": str(VAR_DIR / "broker-control"),
+        "polling_interval": 0.1,  # seconds
+    }
+elif CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": 120,
+        "unacked_restore_interval": 2,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 0.5,
+    }
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "wake-due-sessions": {"task": "faceauth.tasks.wake_due", "schedule": 1.0},
+    "expire-sessions": {"task": "faceauth.tasks.expire", "schedule": 30.0},
+    "forget-answers": {"task": "devices.tasks.forget_answers", "schedule": 3600.0},
+}
+
+# Logs: one JSON line each, ids only. httpx would log the URL that carries a face_sid.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+            "foreign_pre_chain": [
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                frames_only,
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        # Its message would quote the raw path; RequestTrace logs the route and the frames.
+        "django.request": {"level": "CRITICAL"},
+        "django.security": {"level": "ERROR"},
+        "kombu.connection": {"level": "ERROR"},  # warns that a folder has no host name
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+    },
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        frames_only,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

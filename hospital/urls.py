@@ -1,0 +1,30 @@
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path
+from django.views import defaults
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
+
+from hospital import api, health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("api/v1/", include("devices.urls")),
+    path("api/v1/", include("faceauth.urls")),
+    path(
+        "api/openapi.yaml",
+        SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]),
+        name="openapi",
+    ),
+    re_path(r"^api/", api.not_found),
+    path("admin/", admin.site.urls),
+]
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """A bug, told in the language of whoever asked."""
+    if request.path.startswith("/api/"):
+        return api.broken(request)
+    return defaults.server_error(request)

@@ -1,0 +1,222 @@
+"""
+The cast: 林 runs terminals, 梅 gives roles, 周 audits, 陈 registers, 顾 guards privacy.
+
+Terminals sign for real, WeChat is the simulator on a loopback port, nothing is patched.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings as project
+from django.core.wsgi import get_wsgi_application
+from django.utils import timezone
+
+from devices.agent import keys
+from devices.agent.signing import TerminalAuth
+from devices.models import Store, Terminal, TerminalKey
+from faceauth import consent
+from faceauth.models import FaceSession, Merchant, Notice
+from faceauth.simulator import Simulator, listen
+from hospital.accounts.models import Staff
+from hospital.audit.recording import SYSTEM
+from hospital.crypto import keyring
+from hospital.crypto.providers.file import FileProvider
+from hospital.roles import Role
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def root_key() -> None:
+    if not project.KEY_FILE.exists():
+        FileProvider.create(project.KEY_FILE)
+
+
+@pytest.fixture(autouse=True)
+def no_keys_remembered() -> Iterator[None]:
+    """A test's database goes away: its keys must not outlive it in this process."""
+    keyring.clear()
+    yield
+    keyring.clear()
+
+
+# People
+
+
+def _staff(username: str, role: Role) -> Staff:
+    return Staff.objects.create_user(
+        username, PASSWORD, display_name=username, person_id=f"E-{username}", role=role
+    )
+
+
+@pytest.fixture
+def lin(db: None) -> Staff:
+    return _staff("lin", Role.SYSTEM)
+
+
+@pytest.fixture
+def mei(db: None) -> Staff:
+    return _staff("mei", Role.SECURITY)
+
+
+@pytest.fixture
+def zhou(db: None) -> Staff:
+    return _staff("zhou", Role.AUDITOR)
+
+
+@pytest.fixture
+def chen(db: None) -> Staff:
+    return _staff("chen", Role.REGISTRAR)
+
+
+@pytest.fixture
+def gu(db: None) -> Staff:
+    return _staff("gu", Role.PRIVACY)
+
+
+# WeChat
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return Simulator.fresh()
+
+
+@pytest.fixture
+def wechat_url(simulator: Simulator) -> Iterator[str]:
+    with listen(simulator) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.base_url
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def merchant(
+    db: None, simulator: Simulator, wechat_url: str, settings: Any, tmp_path: Path
+) -> Merchant:
+    settings.MERCHANT_KEYS_DIR = tmp_path
+    world = simulator.world
+    simulator.export(tmp_path, base_url=wechat_url)
+    (tmp_path / "apiv2_key").write_text(world.apiv2_key)
+    (tmp_path / "apiv3_key").write_text(world.apiv3_key)
+    return Merchant.objects.create(
+        appid=world.appid,
+        mch_id=world.mch_id,
+        merchant_serial=world.merchant_serial,
+        v2_base_url=wechat_url,
+        v3_base_url=wechat_url,
+        apiv2_key_file="apiv2_key",
+        apiv3_key_file="apiv3_key",
+        signing_key_file="merchant_key.pem",
+        decrypting_key_file="merchant_key.pem",
+        wechat_public_key_id=world.wechat_public_key_id,
+        wechat_public_key_file="wechat_public_key.pem",
+    )
+
+
+# The lobby
+
+
+@pytest.fixture
+def notice(db: None) -> Notice:
+    notice = Notice.objects.create(
+        version=3,
+        title="刷脸建档告知书",
+        text="……",
+        purposes=[
+            {"code": "onboarding", "label": "建立档案", "required": True},
+            {"code": "research", "label": "科研", "required": False},
+        ],
+        fallback="请到人工窗口凭身份证件建档",
+    )
+    consent.enforce(notice, by=SYSTEM, at=timezone.now())
+    notice.refresh_from_db()
+    return notice
+
+
+@pytest.fixture
+def store(db: None) -> Store:
+    return Store.objects.create(code="menzhen", name="门诊楼")
+
+
+@dataclass
+class Kiosk:
+    """A terminal in the lobby: its row, its key, and a client that signs with it."""
+
+    terminal: Terminal
+    private_key: keys.PrivateKey
+    key: TerminalKey
+    http: httpx.Client
+
+    def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        return self.http.post(f"/api/v1/{path}", json=body, headers=headers)
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(f"/api/v1/{path}")
+
+    def agree(self) -> str:
+        """Return the id of a session opened on the notice in force."""
+        version = self.get("notice/").json()["version"]
+        body = {"notice_version": version, "granted": True, "purposes": ["onboarding"]}
+        return str(self.post("face-sessions/", body).json()["id"])
+
+
+@pytest.fixture
+def install(store: Store) -> Iterator[Callable[..., Kiosk]]:
+    """Put up a terminal whose key is registered."""
+    clients: list[httpx.Client] = []
+
+    def put_up(serial: str = "T-1", algorithm: keys.Algorithm = "ecdsa-p256-sha256") -> Kiosk:
+        private_key = keys.make(algorithm)
+        terminal = Terminal.objects.create(serial=serial, name="大厅", store=store)
+        key = TerminalKey.objects.create(
+            id=keys.key_id(private_key),
+            terminal=terminal,
+            algorithm=algorithm,
+            public_key=keys.public_pem(private_key),
+            created_at=timezone.now(),
+        )
+        http = httpx.Client(
+            transport=httpx.WSGITransport(app=get_wsgi_application()),
+            base_url="http://testserver",
+            auth=TerminalAuth(private_key, key.pk),
+        )
+        clients.append(http)
+        return Kiosk(terminal, private_key, key, http)
+
+    yield put_up
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def kiosk(install: Callable[..., Kiosk]) -> Kiosk:
+    return install()
+
+
+@pytest.fixture
+def seen(kiosk: Kiosk, notice: Notice, merchant: Merchant, simulator: Simulator) -> FaceSession:
+    """A stranger stands before the kiosk and has said yes on WeChat's screen."""
+    return see(kiosk, simulator, "stranger-1")
+
+
+def see(kiosk: Kiosk, simulator: Simulator, person: str) -> FaceSession:
+    pk = kiosk.agree()
+    body = {"face_sid": simulator.meet(person), "openid": "o" + "x" * 27}
+    kiosk.post(f"face-sessions/{pk}/sighting/", body).raise_for_status()
+    return FaceSession.objects.get(pk=pk)
+
+
+@pytest.fixture
+def authorized(kiosk: Kiosk, seen: FaceSession) -> FaceSession:
+    answer = kiosk.post(f"face-sessions/{seen.pk}/authorization/", {"return_code": "SUCCESS"})
+    answer.raise_for_status()
+    seen.refresh_from_db()
+    return seen

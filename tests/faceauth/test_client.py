@@ -1,0 +1,492 @@
+import gzip
+import json
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faceauth.simulator import Simulator, listen
+from faceauth.simulator.app import digest
+from faceauth.wechat import (
+    Authinfo,
+    AuthinfoClient,
+    Decryptor,
+    Device,
+    Identity,
+    IdentityClient,
+    Party,
+    Rejected,
+    Signer,
+    Unavailable,
+    Undecryptable,
+    Untrusted,
+    WeChatError,
+    WeChatKeys,
+)
+from faceauth.wechat.exchange import connect, exchange
+
+NOW = 1_790_000_000
+DEVICE = Device("SIM001", "门诊大厅", "T-1")
+RAWDATA = "H0kvnUgGHKuqflNwtNqCdOVpbO4FPSowudTG"
+CERTIFICATE, PUBLIC_KEY = "certificate", "public key"
+
+
+class Clock:
+    """A clock that stands still unless told."""
+
+    def __init__(self):
+        self.now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def simulator(clock):
+    return Simulator.fresh(clock=clock)
+
+
+@pytest.fixture
+def to_payapp(simulator, clock):
+    client = authinfo_client(simulator, clock=clock)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def to_wechat(simulator, clock, tmp_path):
+    client = identity_client(simulator, tmp_path, clock=clock)
+    yield client
+    client.close()
+
+
+def party(simulator):
+    return Party(simulator.world.appid, simulator.world.mch_id)
+
+
+def authinfo_client(simulator, *, transport=None, **options):
+    transport = transport or httpx.WSGITransport(simulator)
+    key = simulator.world.apiv2_key
+    return AuthinfoClient(party(simulator), key, transport=transport, **options)
+
+
+def identity_client(simulator, folder, *, trusting=(CERTIFICATE,), transport=None, **options):
+    simulator.export(folder, base_url="")
+    world = simulator.world
+    pem = (folder / "merchant_key.pem").read_bytes()
+    certificates = [(folder / "platform_certificate.pem").read_bytes()]
+    public_keys = {world.wechat_public_key_id: (folder / "wechat_public_key.pem").read_bytes()}
+    return IdentityClient(
+        options.pop("party", party(simulator)),
+        signer=Signer.from_pem(pem, mch_id=world.mch_id, serial=world.merchant_serial),
+        decryptor=Decryptor.from_pem(pem),
+        keys=WeChatKeys(
+            certificates=certificates if CERTIFICATE in trusting else [],
+            public_keys=public_keys if PUBLIC_KEY in trusting else {},
+            apiv3_key=world.apiv3_key,
+        ),
+        transport=transport or httpx.WSGITransport(simulator),
+        **options,
+    )
+
+
+# authinfo
+
+
+@pytest.mark.parametrize("sign_type", ["HMAC-SHA256", "MD5"])
+def test_rawdata_becomes_an_authinfo(simulator, clock, sign_type):
+    client = authinfo_client(simulator, clock=clock, sign_type=sign_type)
+
+    authinfo = client.fetch(DEVICE, rawdata=RAWDATA)
+
+    assert authinfo.expires_in == 3600
+    assert authinfo.authinfo
+    assert authinfo.authinfo not in repr(authinfo)
+
+
+def test_an_authinfo_names_the_partner_it_is_for(simulator, clock):
+    partner = Party(simulator.world.appid, simulator.world.mch_id, "wxsub", "1900000009")
+    transport = httpx.WSGITransport(simulator)
+    client = AuthinfoClient(partner, simulator.world.apiv2_key, transport=transport, clock=clock)
+
+    authinfo = client.fetch(DEVICE, rawdata=RAWDATA)
+
+    assert isinstance(authinfo, Authinfo)
+    assert (authinfo.sub_appid, authinfo.sub_mch_id) == ("wxsub", "1900000009")
+
+
+def test_an_authinfo_for_somebody_else_is_not_ours(simulator, clock):
+    client = authinfo_client(simulator, clock=clock)
+    client._party = Party(simulator.world.appid, "1900000002")
+
+    with pytest.raises(Rejected, match="ERROR"):
+        client.fetch(DEVICE, rawdata=RAWDATA)
+    with pytest.raises(Untrusted, match="not_ours"):
+        client._ours({"appid": simulator.world.appid, "mch_id": simulator.world.mch_id})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "error", "fact"),
+    [
+        ("500", Unavailable, "http_5xx"),
+        ("down", Unavailable, "http_5xx"),
+        ("rate-limited", Unavailable, "http_429"),
+        ("html", Untrusted, "not_xml"),
+        ("oversized", Untrusted, "too_large"),
+        ("forged", Untrusted, "bad_signature"),
+        ("unsigned", Untrusted, "missing_signature"),
+        ("truncated", Untrusted, "not_xml"),
+        ("malformed", Untrusted, "not_xml"),
+        ("entities", Untrusted, "entities"),
+    ],
+)
+def test_an_authinfo_that_goes_wrong_says_how(simulator, to_payapp, scenario, error, fact):
+    simulator.expect(scenario, endpoint="authinfo")
+
+    with pytest.raises(error) as caught:
+        to_payapp.fetch(DEVICE, rawdata=RAWDATA)
+
+    assert caught.value.fact == fact
+    assert to_payapp.fetch(DEVICE, rawdata=RAWDATA)
+
+
+def test_a_wrong_key_is_rejected(simulator, clock):
+    transport = httpx.WSGITransport(simulator)
+    client = AuthinfoClient(party(simulator), "0" * 32, transport=transport, clock=clock)
+
+    with pytest.raises(Rejected, match="PARAM_ERROR"):
+        client.fetch(DEVICE, rawdata=RAWDATA)
+
+
+def test_rawdata_with_a_blank_is_never_sent(simulator, to_payapp):
+    with pytest.raises(ValueError, match=r"^rawdata$"):
+        to_payapp.fetch(DEVICE, rawdata="a b")
+
+    assert simulator.requests()["authinfo"] == 0
+
+
+def test_a_key_of_another_length_is_no_key(simulator):
+    with pytest.raises(ValueError, match=r"^key$"):
+        AuthinfoClient(party(simulator), "short")
+
+
+# identity
+
+
+@pytest.mark.parametrize("trusting", [(CERTIFICATE,), (PUBLIC_KEY,), (CERTIFICATE, PUBLIC_KEY), ()])
+def test_a_face_becomes_a_person(simulator, clock, tmp_path, trusting):
+    client = identity_client(simulator, tmp_path, trusting=trusting, clock=clock)
+
+    identity = client.open(client.ask(simulator.meet("zhangsan")).body)
+
+    assert isinstance(identity, Identity)
+    assert identity.real_name == "张三"
+    assert identity.document_number.startswith("99990119900307001")
+    assert identity.sub_openid is None
+
+
+def test_an_answer_shows_nothing_but_its_request_id(simulator, to_wechat):
+    answer = to_wechat.ask(simulator.meet("zhangsan"))
+
+    assert answer.request_id.endswith("-0")
+    assert repr(answer) == f"Answer(request_id='{answer.request_id}')"
+
+
+def test_a_partner_asks_for_the_hospital(simulator, clock, tmp_path):
+    world = simulator.world
+    client = identity_client(
+        simulator,
+        tmp_path,
+        clock=clock,
+        party=Party(world.appid, world.mch_id, "wxsub", "1900000009"),
+        sub_serial_no=world.merchant_serial,
+    )
+
+    identity = client.open(client.ask(simulator.meet("zhangsan")).body)
+
+    assert identity.sub_openid
+    assert identity.sub_openid != identity.openid
+
+
+def test_a_partner_must_say_whose_key_opens_the_answer(simulator, tmp_path):
+    partner = Party("wx", "1900000001", "", "1900000009")
+
+    with pytest.raises(ValueError, match=r"^sub_serial_no$"):
+        identity_client(simulator, tmp_path, party=partner)
+
+
+@pytest.mark.parametrize(
+    "face_sid",
+    [
+        "../../v3/certificates",
+        "aaaaaaaa%2e%2e",
+        "aaaaaaaa?appid=wx",
+        "aaaaaaaa\r\nHost: elsewhere",
+        "a" * 10_240,
+        "１２３４５６７８",
+        "",
+    ],
+)
+def test_a_face_sid_of_another_shape_is_never_sent(simulator, to_wechat, face_sid):
+    with pytest.raises(ValueError, match=r"^face_sid$"):
+        to_wechat.ask(face_sid)
+
+    assert simulator.requests()["users"] == 0
+
+
+@pytest.mark.parametrize(
+    ("scenario", "error", "fact"),
+    [
+        ("500", Unavailable, "http_5xx"),
+        ("down", Unavailable, "http_5xx"),
+        ("rate-limited", Unavailable, "http_429"),
+        ("html", Untrusted, "missing_signature"),
+        ("oversized", Untrusted, "too_large"),
+        ("forged", Untrusted, "bad_signature"),
+        ("unsigned", Untrusted, "missing_signature"),
+        ("truncated", Untrusted, "bad_signature"),
+        ("stale", Untrusted, "stale"),
+        ("future", Untrusted, "future"),
+        ("signtest", Untrusted, "signtest"),
+    ],
+)
+def test_an_answer_that_goes_wrong_says_how(simulator, to_wechat, scenario, error, fact):
+    face_sid = simulator.meet("zhangsan")
+    simulator.expect(scenario, endpoint="users")
+
+    with pytest.raises(error) as caught:
+        to_wechat.ask(face_sid)
+
+    assert caught.value.fact == fact
+    assert face_sid not in repr(caught.value)
+    assert caught.value.__context__ is None or not str(caught.value.__context__)
+    assert to_wechat.ask(face_sid)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "error"),
+    [("malformed", Untrusted), ("garbage", Undecryptable), ("oaep", Undecryptable)],
+)
+def test_a_signed_answer_may_still_be_no_person(simulator, to_wechat, scenario, error):
+    simulator.expect(scenario)
+
+    answer = to_wechat.ask(simulator.meet("zhangsan"))
+
+    with pytest.raises(error):
+        to_wechat.open(answer.body)
+
+
+def test_a_rate_limit_says_how_long(simulator, to_wechat):
+    simulator.expect("rate-limited")
+
+    with pytest.raises(Unavailable) as caught:
+        to_wechat.ask(simulator.meet("zhangsan"))
+
+    assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize(("authorized", "code", "status"), [(False, "NO_AUTH", 403)])
+def test_a_refusal_keeps_its_code(simulator, to_wechat, authorized, code, status):
+    with pytest.raises(Rejected) as caught:
+        to_wechat.ask(simulator.meet("zhangsan", authorized=authorized))
+
+    assert (caught.value.code, caught.value.status) == (code, status)
+    assert caught.value.request_id
+    assert str(caught.value) == code
+
+
+def test_a_clock_five_minutes_off_is_refused(simulator, clock, tmp_path):
+    client = identity_client(simulator, tmp_path, clock=lambda: clock() + 301)
+
+    with pytest.raises(Rejected, match="SIGN_ERROR"):
+        client.ask(simulator.meet("zhangsan"))
+
+
+# certificates
+
+
+def test_an_unknown_certificate_is_fetched_and_the_answer_not_asked_for_again(
+    simulator, clock, tmp_path
+):
+    client = identity_client(simulator, tmp_path, trusting=(), clock=clock)
+    face_sid = simulator.meet("zhangsan")
+
+    client.ask(face_sid)
+
+    assert simulator.requests() == {
+        "authinfo": 0,
+        "users": 1,
+        "certificates": 1,
+        "face_sids": {digest(face_sid): 1},
+    }
+
+
+def test_certificates_are_fetched_at_most_once_a_minute(simulator, clock, tmp_path):
+    client = identity_client(simulator, tmp_path, trusting=(), clock=clock)
+    client._keys.apiv3_key = b"another key of thirty-two bytes."
+
+    for seconds in (0, 59, 60):
+        clock.now = NOW + seconds
+        with pytest.raises(Untrusted):
+            client.ask(simulator.meet("zhangsan"))
+
+    assert simulator.requests()["certificates"] == 2
+
+
+def test_a_merchant_without_certificates_trusts_its_public_key_alone(simulator, clock, tmp_path):
+    inner = httpx.WSGITransport(simulator)
+
+    def without_certificates(request):
+        if request.url.path == "/v3/certificates":
+            return reply(404, b'{"code":"RESOURCE_NOT_EXISTS"}')
+        request.headers.pop("wechatpay-serial", None)  # the switch in the portal is off
+        return inner.handle_request(request)
+
+    transport = httpx.MockTransport(without_certificates)
+    client = identity_client(
+        simulator, tmp_path, trusting=(PUBLIC_KEY,), transport=transport, clock=clock
+    )
+
+    with pytest.raises(Untrusted, match="unknown_serial"):
+        client.ask(simulator.meet("zhangsan"))
+
+
+def test_threads_share_one_fetch(simulator, clock, tmp_path):
+    client = identity_client(simulator, tmp_path, trusting=(), clock=clock)
+    face_sids = [simulator.meet(f"stranger-{number}") for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(client.ask, face_sids))
+
+    assert len({client.open(answer.body).openid for answer in answers}) == 8
+    assert simulator.requests()["certificates"] == 1
+
+
+# the network
+
+
+@pytest.mark.parametrize(
+    ("failure", "fact"),
+    [
+        (httpx.ReadTimeout, "timeout"),
+        (httpx.ConnectTimeout, "timeout"),
+        (httpx.PoolTimeout, "timeout"),
+        (httpx.ConnectError, "network"),
+        (httpx.RemoteProtocolError, "network"),
+    ],
+)
+def test_the_network_may_work_later(simulator, clock, tmp_path, failure, fact):
+    def broken(request):
+        raise failure(str(request.url), request=request)
+
+    transport = httpx.MockTransport(broken)
+    client = identity_client(simulator, tmp_path, transport=transport, clock=clock)
+
+    with pytest.raises(Unavailable) as caught:
+        client.ask(simulator.meet("zhangsan"))
+
+    assert caught.value.fact == fact
+    assert caught.value.__context__ is None  # httpx's exception holds the URL
+
+
+def reply(status, body=b"", **headers):
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, b'{"code":"PARAM_ERROR","message":"\xe5\xbc\xa0"}', "PARAM_ERROR"),
+        (404, b"nginx", "HTTP_404"),
+        (403, b'{"code":7}', "HTTP_403"),
+        (403, '{"code":"张三"}'.encode(), "UNKNOWN"),
+        (302, b"", "HTTP_302"),
+    ],
+)
+def test_any_other_status_is_a_refusal(simulator, tmp_path, status, body, code):
+    transport = httpx.MockTransport(lambda _: reply(status, body, Location="http://127.0.0.1/"))
+    client = identity_client(simulator, tmp_path, transport=transport)
+
+    with pytest.raises(Rejected) as caught:
+        client.ask("aaaaaaaa")
+
+    assert caught.value.code == code
+
+
+def test_accepted_means_ask_again(simulator, clock, tmp_path):
+    transport = httpx.MockTransport(lambda _: reply(202))
+    client = identity_client(simulator, tmp_path, transport=transport, clock=clock)
+
+    with pytest.raises(Unavailable, match="http_202"):
+        client.ask("aaaaaaaa")
+
+
+def test_an_answer_may_not_drip_for_ever(monkeypatch):
+    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", -1.0)
+    transport = httpx.MockTransport(lambda _: reply(200, b"{"))
+    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
+
+    with pytest.raises(Unavailable, match="timeout"):
+        exchange(client, client.build_request("GET", "/"))
+
+
+def test_a_small_body_that_would_grow_is_not_unpacked():
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    transport = httpx.MockTransport(lambda _: reply(200, bomb, **{"Content-Encoding": "gzip"}))
+    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
+
+    assert exchange(client, client.build_request("GET", "/")).body == bomb
+
+
+@given(st.binary(), st.integers(200, 599))
+@settings(max_examples=50)
+def test_no_answer_surprises_the_client(body, status):
+    transport = httpx.MockTransport(lambda _: reply(status, body))
+    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
+
+    try:
+        answer = exchange(client, client.build_request("GET", "/"))
+    except WeChatError:
+        assert status != 200
+    else:
+        assert (status, answer.body) == (200, body)
+
+
+def test_our_own_code_logs_nothing(simulator, to_wechat, to_payapp, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    to_payapp.fetch(DEVICE, rawdata=RAWDATA)
+    to_wechat.open(to_wechat.ask(simulator.meet("zhangsan")).body)
+
+    assert [record for record in caplog.records if record.name.startswith("faceauth")] == []
+
+
+def test_one_client_keeps_one_connection(simulator, clock, tmp_path):
+    with listen(simulator) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        client = identity_client(
+            simulator,
+            tmp_path,
+            transport=httpx.HTTPTransport(),
+            base_url=server.base_url,
+            clock=clock,
+        )
+        faces = [simulator.meet("zhangsan") for _ in range(3)]
+
+        for face_sid in faces:
+            assert client.open(client.ask(face_sid).body).real_name == "张三"
+        connections = len(client._http._transport._pool.connections)
+        client.close()
+        server.shutdown()
+
+    assert connections == 1
+    assert json.loads((tmp_path / "merchant.json").read_text())["mch_id"]
