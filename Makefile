@@ -6,7 +6,7 @@ SIM_PORT ?= 8001
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-reset test check bench requirements openapi clean
+.PHONY: help demo demo-reset test check requirements openapi clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,7 +26,7 @@ check: $(VENV)/.dev  ## lint, format, types, architecture, migrations, productio
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy hospital faceauth devices
 	@$(BIN)/lint-imports
-	@$(BIN)/python tests/level3.py makemigrations --check --dry-run
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python tests/level3.py check --deploy --fail-level WARNING
 
 requirements: $(VENV)/.uv  ## pin and hash what the .in files ask for

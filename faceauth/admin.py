@@ -21,7 +21,7 @@ FACESESSION_SHOWN = (
     "badge",
     "explanation",
     "patient_shown",
-    "terminal",
+    "place",
     "consent_shown",
     "opened_at",
     "finished_at",
@@ -36,7 +36,7 @@ class FaceSessionAdmin(GrantedAdmin):
 
     view = frozenset({May.VIEW_SESSIONS})
     change_form_template = "admin/faceauth/facesession/change_form.html"
-    list_display = ["opened_at", "badge", "patient_shown", "terminal", "short_id"]
+    list_display = ["opened_at", "badge", "patient_shown", "place", "short_id"]
     list_display_links = ["opened_at", "short_id"]
     list_filter = ["state", "terminal__store"]
     list_select_related = ["patient", "terminal"]
@@ -53,6 +53,10 @@ class FaceSessionAdmin(GrantedAdmin):
         if session.patient is None:
             return "—"
         return f"{session.patient.masked_name}  {session.patient.number}"
+
+    @admin.display(description="终端")
+    def place(self, session: FaceSession) -> str:
+        return _place(session)
 
     @admin.display(description="编号")
     def short_id(self, session: FaceSession) -> str:
@@ -113,16 +117,20 @@ class NoticeAdmin(TrailedAdmin):
                 self.message_user(request, f"{notice}：已生效")
 
 
-CONSENT_SHOWN = ("at", "granted", "purposes", "notice", "notice_digest", "terminal")
+CONSENT_SHOWN = ("at", "granted", "purposes", "notice", "notice_digest", "place")
 
 
 @admin.register(Consent)
 class ConsentAdmin(GrantedAdmin):
     view = frozenset({May.VIEW_CONSENTS})
-    list_display = ["at", "granted", "notice", "terminal"]
+    list_display = ["at", "granted", "notice", "place"]
     list_filter = ["granted"]
     list_select_related = ["notice", "terminal"]
     fields = readonly_fields = CONSENT_SHOWN
+
+    @admin.display(description="终端")
+    def place(self, consent: Consent) -> str:
+        return _place(consent)
 
 
 @admin.register(Merchant)
@@ -131,3 +139,8 @@ class MerchantAdmin(TrailedAdmin):
     add = change = May.MANAGE_MERCHANTS
     created, changed = Action.MERCHANT_CREATE, Action.MERCHANT_CHANGE
     list_display = ["mch_id", "appid", "sub_mch_id", "is_active", "changed_at"]
+
+
+def _place(visit: FaceSession | Consent) -> str:
+    """Text, not the link Django makes of a foreign key: these readers may not open terminals."""
+    return f"{visit.terminal.name}（{visit.terminal}）"

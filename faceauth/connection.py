@@ -1,14 +1,18 @@
 """From a merchant's row and key files to clients that speak to WeChat. One per process."""
 
+import threading
+from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
 
 from faceauth import wechat
 from faceauth.models import Merchant, NotConfigured
+
+C = TypeVar("C", wechat.AuthinfoClient, wechat.IdentityClient)
 
 
 def authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
@@ -17,7 +21,7 @@ def authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
 
     :raises NotConfigured: its key file is missing
     """
-    return _authinfo_client(merchant.pk, merchant.changed_at)
+    return _kept(_authinfo, merchant, _make_authinfo_client)
 
 
 def identity_client(merchant: Merchant) -> wechat.IdentityClient:
@@ -26,12 +30,33 @@ def identity_client(merchant: Merchant) -> wechat.IdentityClient:
 
     :raises NotConfigured: a key file is missing
     """
-    return _identity_client(merchant.pk, merchant.changed_at)
+    return _kept(_identity, merchant, _make_identity_client)
 
 
-@lru_cache(maxsize=4)
-def _authinfo_client(pk: UUID, _version: datetime) -> wechat.AuthinfoClient:
-    merchant = Merchant.objects.get(pk=pk)
+def close() -> None:
+    """Close every connection this process keeps to WeChat."""
+    for clients in (_authinfo, _identity):
+        while clients:
+            clients.popitem()[1].close()
+
+
+Key = tuple[UUID, datetime]  # a changed merchant is another one
+
+_authinfo: dict[Key, wechat.AuthinfoClient] = {}
+_identity: dict[Key, wechat.IdentityClient] = {}
+_lock = threading.Lock()
+
+
+def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], C]) -> C:
+    # A replaced client is left to finish what other threads ask of it.
+    key = (merchant.pk, merchant.changed_at)
+    with _lock:
+        if key not in clients:
+            clients[key] = make(merchant)
+        return clients[key]
+
+
+def _make_authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
     return wechat.AuthinfoClient(
         _party(merchant),
         _read(merchant.apiv2_key_file).decode().strip(),
@@ -40,10 +65,7 @@ def _authinfo_client(pk: UUID, _version: datetime) -> wechat.AuthinfoClient:
     )
 
 
-@lru_cache(maxsize=4)
-def _identity_client(pk: UUID, _version: datetime) -> wechat.IdentityClient:
-    merchant = Merchant.objects.get(pk=pk)
-    signing_mch_id = merchant.mch_id  # in partner mode the 服务商 signs
+def _make_identity_client(merchant: Merchant) -> wechat.IdentityClient:
     public_keys = {}
     if merchant.wechat_public_key_file:
         public_keys[merchant.wechat_public_key_id] = _read(merchant.wechat_public_key_file)
@@ -51,7 +73,7 @@ def _identity_client(pk: UUID, _version: datetime) -> wechat.IdentityClient:
         _party(merchant),
         signer=wechat.Signer.from_pem(
             _read(merchant.signing_key_file),
-            mch_id=signing_mch_id,
+            mch_id=merchant.mch_id,  # in partner mode the 服务商 signs
             serial=merchant.merchant_serial,
         ),
         decryptor=wechat.Decryptor.from_pem(_read(merchant.decrypting_key_file)),

@@ -21,6 +21,7 @@ from faceauth.models import Merchant
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
 from hospital.crypto.fields import open_text, seal_text
+from hospital.crypto.sealing import Unopenable
 from hospital.errors import Refusal, Unavailable
 
 MARGIN = 300  # seconds before expiry at which a new one is fetched
@@ -108,7 +109,10 @@ def _kept(
     sealed = cache.get(name)
     if sealed is None:
         return None
-    value = json.loads(open_text(sealed, context=CONTEXT, row=terminal.pk))
+    try:
+        value = json.loads(open_text(sealed, context=CONTEXT, row=terminal.pk))
+    except Unopenable:
+        return None  # sealed with a key that is gone: as good as not kept
     kept = Credential(
         value["authinfo"],
         datetime.fromisoformat(value["issued_at"]),

@@ -308,12 +308,17 @@ class FaceSession(models.Model):
         self._update(self.NEXT[to], state=to, **fields)
 
     def _update(self, here: list[State], **fields: Any) -> None:
-        """Compare and set: two may both try, one succeeds."""
+        """
+        Compare and set: two may both try, one succeeds.
+
+        `attempts` names the lease: a worker whose own ran out changes nothing any more.
+        """
         for name in ("face_sid", "answer"):
             if fields.get(name) is not None:
                 setattr(self, name, fields[name])
                 fields[name] = _column(name).pre_save(self, add=False)
-        if not FaceSession.objects.filter(pk=self.pk, state__in=here).update(**fields):
+        mine = FaceSession.objects.filter(pk=self.pk, attempts=self.attempts)
+        if not mine.filter(state__in=here).update(**fields):
             raise WrongState
         self.refresh_from_db()
 

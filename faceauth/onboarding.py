@@ -1,6 +1,7 @@
 """face_sid → identity → patient: why this system exists."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -44,6 +45,11 @@ def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
     session = FaceSession.objects.claim(session_id, at=clock())
     if session is None:
         return
+    with suppress(WrongState):  # our lease ran out while we were slow: it is another worker's now
+        _work(session, client_for=client_for, clock=clock)
+
+
+def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
     if session.attempts > ATTEMPTS:
         _fail(session, "attempts_exhausted", at=clock())
         return
@@ -56,8 +62,6 @@ def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
         _fail(session, _code(exc), at=clock())
     except _NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
-    except WrongState:
-        return  # another worker finished it while we were slow: nothing of ours was kept
 
 
 def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> wechat.Identity:

@@ -14,12 +14,20 @@ RETURN_CODE = r"^[A-Z_]{1,32}$"
 PURPOSE = r"^[a-z_]{1,32}$"
 
 
-def _ascii(pattern: str, **options: Any) -> serializers.RegexField:
-    return serializers.RegexField(pattern, trim_whitespace=False, **options)
+class ExactField(serializers.RegexField):
+    """A string that matches as it stands: nothing is trimmed, a number is not a string."""
+
+    def __init__(self, pattern: str, **options: Any) -> None:
+        super().__init__(pattern, trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 class AuthinfoRequestSerializer(StrictSerializer):
-    rawdata = _ascii(RAWDATA, max_length=2048, help_text="getWxpayfaceRawdata 的结果，原样")
+    rawdata = ExactField(RAWDATA, max_length=2048, help_text="getWxpayfaceRawdata 的结果，原样")
     refresh = serializers.BooleanField(default=False, help_text="SDK 报凭证无效时为 true")
 
 
@@ -41,6 +49,7 @@ class PurposeSerializer(serializers.Serializer[Any]):
 
 
 class NoticeSerializer(serializers.ModelSerializer[Notice]):
+    version = serializers.IntegerField()
     purposes = PurposeSerializer(many=True)
 
     class Meta:
@@ -51,19 +60,19 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
 class OpeningSerializer(StrictSerializer):
     notice_version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
     granted = serializers.BooleanField()
-    purposes = serializers.ListField(child=_ascii(PURPOSE), max_length=16, allow_empty=True)
+    purposes = serializers.ListField(child=ExactField(PURPOSE), max_length=16, allow_empty=True)
 
 
 class SightingRequestSerializer(StrictSerializer):
-    face_sid = _ascii(
+    face_sid = ExactField(
         "^" + wechat.FACE_SID.pattern + r"\Z", required=False, help_text="getWxpayfaceCode 的结果"
     )
-    openid = _ascii(OPENID, required=False)
-    sub_openid = _ascii(OPENID, required=False)
+    openid = ExactField(OPENID, required=False)
+    sub_openid = ExactField(OPENID, required=False)
 
 
 class AuthorizationRequestSerializer(StrictSerializer):
-    return_code = _ascii(RETURN_CODE, help_text="getWxpayAuth 的 return_code")
+    return_code = ExactField(RETURN_CODE, help_text="getWxpayAuth 的 return_code")
     return_msg = serializers.CharField(
         max_length=128, required=False, allow_blank=True, help_text="不保存"
     )

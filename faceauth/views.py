@@ -1,5 +1,4 @@
 import time
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -145,8 +144,11 @@ class AuthorizationView(TerminalView):
             sighting.answer(session, return_code=asked["return_code"], at=now)
             if session.is_final:
                 return Response(FaceSessionSerializer(session).data)
+
+            def wake() -> None:  # a function: a failing hook is logged by its __qualname__
+                tasks.onboard.delay(session_id=str(pk))
+
             # robust: without a broker the sweeper finds the session, and the answer stands
-            wake = partial(tasks.onboard.delay, session_id=str(pk))
             transaction.on_commit(wake, robust=True)
             return Response(FaceSessionSerializer(session).data, status.HTTP_202_ACCEPTED)
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Store, Terminal, TerminalKey
-from faceauth import consent
+from faceauth import connection, consent
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
 from hospital.accounts.models import Staff
@@ -85,6 +85,12 @@ def gu(db: None) -> Staff:
 @pytest.fixture
 def simulator() -> Simulator:
     return Simulator.fresh()
+
+
+@pytest.fixture(autouse=True)
+def connections() -> Iterator[None]:
+    yield
+    connection.close()
 
 
 @pytest.fixture

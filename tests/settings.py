@@ -1,13 +1,16 @@
-"""The project's settings in a directory of this run's own, with cheap passwords."""
+"""The project's settings in a directory of this process's own, with cheap passwords."""
 
+import atexit
 import base64
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-VAR = Path(os.environ.get("VAR_DIR") or tempfile.mkdtemp(prefix="face-tests-"))
+VAR = Path(tempfile.mkdtemp(prefix="face-tests-"))
+atexit.register(shutil.rmtree, VAR, ignore_errors=True)
 for name in ("broker", "broker-control"):
-    (VAR / name).mkdir(exist_ok=True)
+    (VAR / name).mkdir()
 
 os.environ["VAR_DIR"] = str(VAR)
 os.environ.setdefault("DEPLOY_LEVEL", "demo")

@@ -87,7 +87,7 @@ def _once(
     report(visit)
     if visit.state == "onboarded":
         return ONBOARDED
-    print(f"未建档：{visit.state} {visit.reason}".rstrip(), file=sys.stderr)
+    print(f"未建档：{visit.reason or visit.state}", file=sys.stderr)
     return NOT_ONBOARDED
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from faceauth.simulator import apiv3, authinfo, people
 from faceauth.simulator.camera import Camera, Consent
-from faceauth.simulator.weather import AUTHINFO, USERS, UnknownScenarioError, Weather, instead
+from faceauth.simulator.weather import AUTHINFO, USERS, UnknownScenario, Weather, instead
 from faceauth.simulator.wire import Reply, Request, json_reply
 from faceauth.simulator.world import World
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-class UnknownPersonError(LookupError):
+class UnknownPerson(LookupError):
     """Nobody in the cast has that id."""
 
 
@@ -60,11 +60,11 @@ class Simulator:
         """
         Let someone be seen, and say yes unless told otherwise; return their face_sid.
 
-        :raises UnknownPersonError: nobody has that id
+        :raises UnknownPerson: nobody has that id
         """
         person = people.find(person_id)
         if person is None:
-            raise UnknownPersonError(person_id)
+            raise UnknownPerson(person_id)
         return self.camera.see(person, consent=Consent.GIVEN if authorized else Consent.PENDING)
 
     def expect(
@@ -73,7 +73,7 @@ class Simulator:
         """
         Play `scenario` for the next `times` answers, at "authinfo", "users", or either.
 
-        :raises UnknownScenarioError: there is no such scenario there
+        :raises UnknownScenario: there is no such scenario there
         """
         self.weather.announce(scenario, times=times, endpoint=endpoint, seconds=seconds)
 
@@ -147,7 +147,7 @@ class Simulator:
                 endpoint=asked.get("endpoint"),
                 seconds=float(asked.get("seconds", 3.0)),
             )
-        except (UnknownScenarioError, TypeError, ValueError):
+        except (UnknownScenario, TypeError, ValueError):
             return _refused(400, "PARAM_ERROR", "没有这样的情形")
         return json_reply({"return_code": "SUCCESS"})
 

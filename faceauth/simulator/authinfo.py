@@ -26,7 +26,7 @@ _RAWDATA = re.compile(r"[0-9A-Za-z+/]+={0,2}", re.ASCII)
 _NOW = re.compile(r"[0-9]{10}", re.ASCII)
 
 
-class LicenseError(Exception):
+class InvalidLicense(Exception):
     """An authinfo that is none, or no longer."""
 
     def __init__(self, *, expired: bool) -> None:
@@ -53,16 +53,16 @@ def terms(authinfo: str, world: World, *, now: float) -> dict[str, str]:
     """
     Return what `authinfo` was issued for.
 
-    :raises LicenseError: it was not issued here, or has expired
+    :raises InvalidLicense: it was not issued here, or has expired
     """
     try:
         sealed = base64.b64decode(authinfo, validate=True)
         opened = AESGCM(bytes.fromhex(world.authinfo_key)).decrypt(sealed[:12], sealed[12:], None)
     except (binascii.Error, InvalidTag, ValueError):
-        raise LicenseError(expired=False) from None
+        raise InvalidLicense(expired=False) from None
     issued: dict[str, str] = json.loads(opened)
     if float(issued.pop("expires_at")) < now:
-        raise LicenseError(expired=True)
+        raise InvalidLicense(expired=True)
     return issued
 
 
@@ -97,7 +97,7 @@ def _outcome(fields: dict[str, str], world: World, now: float) -> dict[str, str]
 
 
 def _unsigned(message: str) -> Reply:
-    return _xml(flatxml.write({"return_code": "PARAM_ERROR", "return_msg": message}))
+    return _xml(_cdata({"return_code": "PARAM_ERROR", "return_msg": message}))
 
 
 def _signed(
@@ -111,14 +111,23 @@ def _signed(
         case "unsigned":
             del fields["sign"]
         case "malformed":
-            return _xml(flatxml.write(fields).replace(b"</return_code>", b"</return-code>"))
+            return _xml(_cdata(fields).replace(b"</return_code>", b"</return-code>"))
         case "truncated":
-            body = flatxml.write(fields)
+            body = _cdata(fields)
             return _xml(body[: len(body) // 2])
         case "entities":
-            return _xml(b'<!DOCTYPE xml [<!ENTITY a "b">]>' + flatxml.write(fields))
-    return _xml(flatxml.write(fields))
+            return _xml(b'<!DOCTYPE xml [<!ENTITY a "b">]>' + _cdata(fields))
+    return _xml(_cdata(fields))
 
 
 def _xml(body: bytes) -> Reply:
     return Reply(200, body, {"Content-Type": "text/xml; charset=utf-8"})
+
+
+def _cdata(fields: Mapping[str, str]) -> bytes:
+    """Return the fields as WeChat writes them, every value in a CDATA section."""
+    lines = [
+        f"<{name}><![CDATA[{value.replace(']]>', ']]]]><![CDATA[>')}]]></{name}>"
+        for name, value in fields.items()
+    ]
+    return f"<xml>{''.join(lines)}</xml>".encode()

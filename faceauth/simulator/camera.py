@@ -54,7 +54,7 @@ class Camera:
             return {**license_error, "err_code": NO_AUTHINFO}
         try:
             terms = authinfo.terms(str(given), self._world, now=self._clock())
-        except authinfo.LicenseError as exc:
+        except authinfo.InvalidLicense as exc:
             return {**license_error, **({"err_code": EXPIRED} if exc.expired else {})}
         if any(asked.get(name, term) != term for name, term in terms.items()):
             return license_error

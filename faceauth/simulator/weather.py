@@ -29,7 +29,7 @@ SCENARIOS = {
 }
 
 
-class UnknownScenarioError(ValueError):
+class UnknownScenario(ValueError):
     """There is no such scenario, or not at that endpoint."""
 
 
@@ -54,12 +54,12 @@ class Weather:
         """
         Play `name` for the next `times` answers, at `endpoint` or wherever it can be.
 
-        :raises UnknownScenarioError: there is no such scenario there
+        :raises UnknownScenario: there is no such scenario there
         """
         possible = SCENARIOS.get(name, frozenset())
         endpoints = possible if endpoint is None else possible & {endpoint}
         if not endpoints:
-            raise UnknownScenarioError(name)
+            raise UnknownScenario(name)
         with self._lock:
             self._spells.append(Spell(name, times, endpoints, seconds))
 

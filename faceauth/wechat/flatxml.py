@@ -1,12 +1,13 @@
 """
 The XML of WeChat's v2 API: one `<xml>` root, one level of fields, no repetition.
 
-Read with expat itself: the convenient libraries strip blanks from values, and the signature
-is over the values as sent.
+Values are kept exactly as written, blanks included: the signature is over them.
 """
 
 from collections.abc import Mapping
-from xml.parsers import expat
+from xml.parsers.expat import ExpatError
+
+import xmltodict
 
 from faceauth.wechat.errors import Untrusted
 
@@ -14,9 +15,8 @@ LIMIT = 65_536  # bytes; a real answer has at most some 5 000
 
 
 def write(fields: Mapping[str, str]) -> bytes:
-    """Return `fields` as UTF-8 XML, every value in CDATA, so none needs escaping."""
-    lines = "".join(f"<{name}>{_cdata(value)}</{name}>" for name, value in fields.items())
-    return f"<xml>{lines}</xml>".encode()
+    """Return `fields` as UTF-8 XML."""
+    return xmltodict.unparse({"xml": dict(fields)}, full_document=False).encode()
 
 
 def read(body: bytes) -> dict[str, str]:
@@ -27,61 +27,42 @@ def read(body: bytes) -> dict[str, str]:
     """
     if len(body) > LIMIT:
         raise Untrusted("too_large")
-    reading = _Reading()
+    document = _parse(body)
+    if document is None:
+        raise Untrusted("not_xml")
+    if "xml" not in document:
+        raise Untrusted("not_xml")
+    if b"<!DOCTYPE" in body:  # even one without entities: nobody honest sends it
+        raise Untrusted("entities")
+    root = document["xml"]
+    if not isinstance(root, dict):
+        raise Untrusted("malformed")
+    between = root.pop("#text", "") or ""  # blanks between fields; attributes start with @
+    fields = {name: "" if value is None else value for name, value in root.items()}
+    if between.strip() or not all(map(_is_plain, fields.items())):
+        raise Untrusted("malformed")
+    return fields
+
+
+def _parse(body: bytes) -> dict[str, object] | None:
+    """
+    Return the document, or None if it is not XML.
+
+    :raises Untrusted: entities
+    """
     try:
         body.decode()
-    except UnicodeDecodeError:
-        readable = False
-    else:
-        readable = reading.take(body)
-    # Raised out here: the decoding error would carry the body along as its context.
-    if not readable:
-        raise Untrusted("not_xml")
-    return reading.fields
+        return xmltodict.parse(body, encoding="utf-8", strip_whitespace=False)
+    except (UnicodeDecodeError, ExpatError):
+        return None
+    except ValueError:  # xmltodict: "entities are disabled"
+        entities = True
+    # Raised out here: the error would carry the body along as its context.
+    if entities:
+        raise Untrusted("entities")
+    return None
 
 
-class _Reading:
-    """One pass of expat over one document."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, str] = {}
-        self._path: list[str] = []
-        self._parser = expat.ParserCreate("UTF-8")  # whatever the document declares
-        self._parser.buffer_text = True
-        self._parser.StartDoctypeDeclHandler = self._doctype
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text
-
-    def take(self, body: bytes) -> bool:
-        try:
-            self._parser.Parse(body, True)  # noqa: FBT003 - "this is all of it"
-        except expat.ExpatError:
-            return False
-        return True
-
-    def _doctype(self, name: str, *_: object) -> None:
-        # An error page has a doctype too; anything else with one is about to define entities.
-        raise Untrusted("not_xml" if name.lower() == "html" else "entities")
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if not self._path and name != "xml":
-            raise Untrusted("not_xml")
-        if attributes or len(self._path) > 1 or name in self.fields:
-            raise Untrusted("malformed")
-        if self._path:
-            self.fields[name] = ""
-        self._path.append(name)
-
-    def _end(self, _name: str) -> None:
-        self._path.pop()
-
-    def _text(self, text: str) -> None:
-        if len(self._path) > 1:
-            self.fields[self._path[-1]] += text
-        elif text.strip():
-            raise Untrusted("malformed")
-
-
-def _cdata(value: str) -> str:
-    return f"<![CDATA[{value.replace(']]>', ']]]]><![CDATA[>')}]]>"
+def _is_plain(field: tuple[str, object]) -> bool:
+    name, value = field
+    return isinstance(value, str) and not name.startswith("@")

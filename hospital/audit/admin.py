@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -72,9 +73,17 @@ class EventAdmin(GrantedAdmin):
 
     @admin.display(description="对象")
     def whom(self, event: Event) -> str:
-        return f"{event.object_type} {event.object_id[-8:]}".strip() or "—"
+        return f"{_kind(event.object_type)} {event.object_id[-8:]}".strip() or "—"
 
     @admin.display(description="规范文本")
     def line(self, event: Event) -> str:
         pretty = json.dumps(json.loads(event.payload), ensure_ascii=False, indent=2)
         return format_html('<pre class="canonical">{}</pre>', pretty)
+
+
+def _kind(label: str) -> str:
+    """Return what staff call a kind of thing; one that no longer exists keeps its label."""
+    try:
+        return str(apps.get_model(label)._meta.verbose_name) if label else ""
+    except LookupError:
+        return label

@@ -8,6 +8,7 @@ of JSON the result equals RFC 8785, so another language can rebuild it byte for 
 import json
 import re
 from typing import Any
+from uuid import UUID
 
 Fact = str | int | bool | list[str]
 
@@ -45,8 +46,10 @@ def fact(value: object) -> Fact:
         case int() if abs(value) < LARGEST:
             return value
         case list() | tuple() | set() | frozenset():
-            return [_word(item) for item in sorted(map(str, value))]
-    return _word(str(value))
+            return sorted(_word(str(item)) for item in value)
+        case str() | UUID():
+            return _word(str(value))
+    raise NotAFact
 
 
 def _word(value: str) -> str:

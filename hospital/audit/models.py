@@ -21,9 +21,6 @@ class PayloadText(Func):
         self.path = path
         super().__init__("payload", **extra)
 
-    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        return (f"{type(self).__module__}.{type(self).__name__}", self.path, {})
-
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any
     ) -> tuple[str, tuple[Any, ...]]:

@@ -36,11 +36,14 @@ class Committed(Generic[K, V]):
         ] = WeakKeyDictionary()
 
     def get(self, key: K, *, using: str) -> V | None:
+        value = self._shared.get(key)
+        if value is not None or not connections[using].in_atomic_block:
+            return value
         for unpublished in self._unpublished(using).values():
             value = unpublished.rows.get(key)
             if value is not None:
                 return value
-        return self._shared.get(key)
+        return None
 
     def put(self, key: K, value: V, *, seconds: float, using: str) -> None:
         """Remember a row just read over the connection `using`."""

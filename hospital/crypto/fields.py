@@ -8,7 +8,6 @@ fixture, a `repr`) meets a mask or an error.
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import UUID
@@ -17,13 +16,16 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldError, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import BaseExpression, Col
+from django.db.models.expressions import Col
 from django.db.models.lookups import IsNull
 from django.db.models.query_utils import DeferredAttribute
 
 from hospital.crypto import keyring
-from hospital.crypto.keyring import SYSTEM_SUBJECT
-from hospital.crypto.sealing import Place, generation_of, seal, unseal
+from hospital.crypto.columns import SealedCol, SealedIsNull
+from hospital.crypto.sealing import Place
+from hospital.crypto.texts import Pending, Sealed, mask, open_text, seal_text
+
+__all__ = ["Sealed", "SealedField", "Unplaced", "open_text", "seal_text"]
 
 if TYPE_CHECKING:
     _TextField = models.Field[str | None, str | None]
@@ -33,108 +35,6 @@ else:
 
 class Unplaced(Exception):
     """A value cannot be sealed before its row and its patient are known."""
-
-
-def mask(context: str) -> str:
-    """Return what is shown wherever a sealed value is not meant to be read."""
-    return f"<sealed {context}>"
-
-
-# Values outside models.
-
-
-def seal_text(text: str, *, context: str, row: UUID, subject: UUID = SYSTEM_SUBJECT) -> bytes:
-    """
-    Seal a text that is kept somewhere else than in a `SealedField`, such as a cache.
-
-    If this made the subject's key in a transaction that then rolls back, the bytes
-    cannot be opened: a reader treats `Unopenable` as an absent value.
-
-    :raises ValueError: not Unicode text
-    :raises SubjectForgotten, KeyUnavailable, WrongKey:
-    """
-    secret = keyring.data_key(subject)
-    return seal(
-        _utf8(text, context),
-        key=secret.key,
-        suite=secret.suite,
-        generation=secret.generation,
-        place=Place(context=context, subject=subject, row=row),
-    )
-
-
-def open_text(blob: bytes, *, context: str, row: UUID, subject: UUID = SYSTEM_SUBJECT) -> str:
-    """
-    Return the text sealed for this context, row and subject.
-
-    :raises NotSealed, UnsupportedSuite, Tampered:
-    :raises SubjectForgotten, UnknownKey, KeyUnavailable, WrongKey:
-    """
-    secret = keyring.data_key_of(subject, generation_of(blob))
-    place = Place(context=context, subject=subject, row=row)
-    return unseal(blob, key=secret.key, place=place).decode()
-
-
-def _utf8(text: str, context: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # The original would carry the text.
-        raise ValueError(f"{context}: not Unicode text") from None
-
-
-# What an instance holds in place of the text.
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
-    """
-    A value as the database has it, and the place it was loaded from.
-
-    `subject` and `row` are None when that is not known: outside an instance, or when
-    the attribute naming the subject was deferred.
-    """
-
-    blob: bytes
-    context: str
-    subject: UUID | None = field(default=None, compare=False)
-    row: UUID | None = field(default=None, compare=False)
-
-    def __repr__(self) -> str:
-        return mask(self.context)
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-
-class _Pending:
-    """
-    Text assigned to an instance, until the key it is sealed with is committed.
-
-    Kept that long because sealing may have made the key: if the transaction rolls back,
-    the next save has to seal the text again.
-    """
-
-    __slots__ = ("context", "sealed", "text")
-
-    def __init__(self, text: str, context: str) -> None:
-        self.text = text
-        self.context = context
-        self.sealed: Sealed | None = None
-
-    def __repr__(self) -> str:
-        return mask(self.context)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Pending":
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self.sealed is None:
-            raise TypeError(f"{self.context} is not saved yet, and its text is not pickled")
-        sealed = self.sealed
-        return Sealed, (sealed.blob, sealed.context, sealed.subject, sealed.row)
 
 
 # While refresh_from_db copies attributes between instances, sealed values are not opened.
@@ -158,51 +58,6 @@ class SealedAttribute(DeferredAttribute):
 
     def __set__(self, instance: models.Model, value: object) -> None:
         instance.__dict__[self.field.attname] = self.field.hold(value, instance)
-
-
-# Queries.
-
-
-class SealedCol(Col):
-    """
-    The column, as something to select and nothing else.
-
-    Sorting and comparing sealed values means nothing, and would do so silently.
-    """
-
-    target: "SealedField"
-
-    def resolve_expression(self, *_: Any, **__: Any) -> NoReturn:
-        self.target.refuse("在表达式中使用")
-
-    @property
-    def _output_field_or_none(self) -> NoReturn:  # asked by functions and aggregates
-        self.target.refuse("在函数中使用")
-
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
-        # The compiler fills `select` first; what it compiles later sorts, compares or
-        # makes distinct.
-        if compiler.select is not None:
-            self.target.refuse("排序或比较")
-        return super().as_sql(compiler, connection)
-
-    def get_group_by_cols(self) -> list[BaseExpression]:
-        # Some databases want every selected column in GROUP BY.
-        return [_plain(self)]
-
-
-class SealedIsNull(IsNull):
-    """Whether there is a value: the one question the column answers."""
-
-    def __init__(self, lhs: Any, rhs: Any) -> None:
-        super().__init__(_plain(lhs) if isinstance(lhs, SealedCol) else lhs, rhs)
-
-
-def _plain(col: Col) -> Col:
-    return Col(col.alias, col.target, col.output_field)
-
-
-# The field.
 
 
 class SealedField(_TextField):
@@ -260,7 +115,7 @@ class SealedField(_TextField):
 
     # Between the instance and its text.
 
-    def hold(self, value: object, instance: models.Model) -> Sealed | _Pending | None:
+    def hold(self, value: object, instance: models.Model) -> Sealed | Pending | None:
         """
         Return what the instance keeps for an assigned or loaded value.
 
@@ -269,24 +124,24 @@ class SealedField(_TextField):
         :raises FieldError: sealed for another column
         """
         match value:
-            case None | _Pending():
+            case None | Pending():
                 return value
             case Sealed():
                 return self._anchored(value, instance)
             case str():
                 if value == mask(self.context):
                     raise ValueError(f"{self.context}: a mask is not a value")
-                return _Pending(value, self.context)
+                return Pending(value, self.context)
         raise TypeError(f"{self.context} takes text, not {type(value).__name__}")
 
-    def text_of(self, held: Sealed | _Pending, instance: models.Model) -> str:
+    def text_of(self, held: Sealed | Pending, instance: models.Model) -> str:
         """
         Open what the instance keeps.
 
         :raises Unopenable: in its many forms
         :raises KeyUnavailable:
         """
-        if isinstance(held, _Pending):
+        if isinstance(held, Pending):
             return held.text
         place = self._place_of(held, instance)
         return open_text(held.blob, context=self.context, row=place.row, subject=place.subject)
@@ -311,7 +166,7 @@ class SealedField(_TextField):
         if isinstance(held, Sealed) and self._place_of(held, model_instance) == place:
             return held
         sealed = self._seal(self.text_of(held, model_instance), place)
-        if isinstance(held, _Pending):
+        if isinstance(held, Pending):
             held.sealed = sealed
         keyring.when_durable(partial(self._settle, model_instance, held, sealed))
         return sealed

@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
+from hospital.demo import commands
 from hospital.demo.installation import ROOT, Installation
 from hospital.demo.processes import Died, Processes, is_free
 
-WEB_THREADS = "64"  # each waiting terminal holds one
 FIRST_PATIENT = 60  # seconds
 
 
@@ -66,102 +66,21 @@ def _check_ports(place: Installation) -> None:
 
 def _set_up(processes: Processes, place: Installation) -> None:
     began = time.monotonic()
-    manage = (sys.executable, "manage.py")
     print("[1/4] 密钥      本机独有，保存在 var/keys", flush=True)
-    processes.start(
-        "simulator",
-        *manage,
-        "runsimulator",
-        "--port",
-        str(place.sim_port),
-        "--export",
-        str(place.exported),
-    )
+    processes.start("simulator", *commands.simulator(place))
     print("[2/4] 模拟微信  " + place.simulator, flush=True)
     processes.wait_for_port(place.sim_port)
-    processes.run(
-        "setup",
-        *manage,
-        "setupdemo",
-        "--merchant",
-        str(place.exported / "merchant.json"),
-        "--logins",
-        str(place.logins),
-        "--activation",
-        str(place.activation),
-    )
+    processes.run("setup", *commands.setup(place))
     print("[3/4] 数据库    迁移完成，演示数据就绪", flush=True)
-    processes.start("web", *_web(place))
-    processes.start("worker", *_worker(place))
+    processes.start("web", *commands.web(place))
+    processes.start("worker", *commands.worker(place))
     processes.wait_for_port(place.port)
     print(f"[4/4] 启动      web ✓  worker ✓   共 {time.monotonic() - began:.0f} 秒", flush=True)
 
 
-def _web(place: Installation) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(place.port),
-        "--blocking-threads",
-        WEB_THREADS,
-        "--no-ws",
-        "--log-level",
-        "warning",
-        "hospital.wsgi:application",
-    ]
-
-
-def _worker(place: Installation) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "celery",
-        "-q",
-        "-A",
-        "hospital.celery:app",
-        "worker",
-        "--beat",
-        "--pool",
-        "threads",
-        "--concurrency",
-        "4",
-        "--loglevel",
-        "WARNING",
-        "--schedule",
-        str(place.var / "beat-schedule"),
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-    ]
-
-
-def _terminal(place: Installation, *extra: str) -> list[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "devices.agent",
-        "--server",
-        place.server,
-        "--state",
-        str(place.var / "terminal"),
-        "--sdk",
-        f"simulated:{place.simulator}",
-        *extra,
-    ]
-    if place.activation.exists():
-        command += ["--activate", place.activation.read_text()]
-    return command
-
-
 def _one_patient(processes: Processes, place: Installation) -> int:
     """Return 0 with the visit as the last line, when a stranger became a patient."""
-    command = _terminal(place, "--once", "--json")
+    command = commands.terminal(place, "--once", "--json")
     terminal = processes.start(
         "terminal", *command, stdout=subprocess.PIPE, stderr=sys.stdout.buffer
     )
@@ -189,7 +108,9 @@ def _show(place: Installation) -> None:
 
 def _open_lobby(processes: Processes, place: Installation) -> None:
     """The terminal goes on, a visitor every 20 s, until Ctrl-C or until something dies."""
-    processes.start("terminal", *_terminal(place, "--every", "20"), stdout=sys.stdout.buffer)
+    processes.start(
+        "terminal", *commands.terminal(place, "--every", "20"), stdout=sys.stdout.buffer
+    )
     while True:
         processes.check()
         time.sleep(0.5)

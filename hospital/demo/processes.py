@@ -30,15 +30,12 @@ class Processes:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for _, process in reversed(self.started):
-            _signal(process, signal.SIGTERM)
-        until = time.monotonic() + GRACE
-        for _, process in reversed(self.started):
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, until - time.monotonic()))
-        for _, process in self.started:
-            _signal(process, signal.SIGKILL)  # also what a dead leader left in its group
-            process.wait()
+        try:
+            self._ask_to_end()
+        finally:  # a second Ctrl-C means now, and not that anything is left running
+            for _, process in self.started:
+                _signal(process, signal.SIGKILL)  # also what a dead leader left in its group
+                process.wait()
 
     def run(self, name: str, *command: str) -> None:
         """
@@ -46,10 +43,10 @@ class Processes:
 
         :raises Died: it failed; its log says why
         """
-        self.start(name, *command)
-        _, process = self.started.pop()
+        process = self.start(name, *command)
         if process.wait():
             raise Died(self.last_words(name))
+        self.started.remove((name, process))
 
     def start(
         self,
@@ -95,6 +92,14 @@ class Processes:
         log = self.logs / f"{name}.log"
         tail = log.read_text(errors="replace").strip().splitlines()[-5:]
         return "\n".join([f"{name} 意外退出，见 {log}", *tail])
+
+    def _ask_to_end(self) -> None:
+        for _, process in reversed(self.started):
+            _signal(process, signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        for _, process in reversed(self.started):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, until - time.monotonic()))
 
 
 def is_free(port: int) -> bool:

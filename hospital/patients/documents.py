@@ -7,6 +7,9 @@ Document types are WeChat's `credential_type`, which the hospital keeps: 1 身�
 from datetime import date, datetime
 
 from django.db.models import IntegerChoices
+from stdnum.iso7064 import mod_11_2
+
+from hospital.crypto.indexes import document_number
 
 ADULT_CONSENT_AGE = 14  # years; below it a guardian consents (个人信息保护法 第三十一条)
 LENGTH = 18
@@ -37,14 +40,14 @@ def family(document_type: int) -> str:
 
 def canonical_number(document_type: int, number: str) -> str:
     """
-    Return the number as it is compared: upper case, and a 15-digit one in its 18-digit form.
+    Return the number as it is compared: width, case and blanks made one, 15 digits made 18.
 
     The old form omitted the century and the check digit (GB 11643-1999 4.2).
     """
-    number = number.strip().upper()
+    number = document_number(number)
     if document_type in CITIZEN and len(number) == LENGTH - 3:
         body = f"{number[:6]}19{number[6:]}"
-        return body + _check_digit(body)
+        return body + mod_11_2.calc_check_digit(body)
     return number
 
 
@@ -80,9 +83,3 @@ def masked_name(name: str) -> str:
 def masked_number(number: str) -> str:
     """Return the last two characters only."""
     return "*" * 6 + number[-2:]
-
-
-def _check_digit(body: str) -> str:
-    weights = (pow(2, LENGTH - 1 - i, 11) for i in range(LENGTH - 1))
-    total = sum(int(digit) * weight for digit, weight in zip(body, weights, strict=True))
-    return "10X98765432"[total % 11]

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from stdnum import luhn
 
+from hospital.crypto.indexes import person_name
 from hospital.errors import Refusal
 from hospital.patients import documents
 from hospital.patients.models import (
@@ -53,7 +54,7 @@ def enrol(person: Person, *, accounts: dict[str, str], at: datetime) -> tuple[Pa
     patient, is_new = known.first(), False
     if patient is None:
         patient, is_new = _create(person, at=at)
-    if patient.real_name != person.real_name:
+    if person_name(patient.real_name or "") != person_name(person.real_name):
         raise NameDiffers
     for appid, openid in accounts.items():
         _link(patient, appid, openid, at=at)

@@ -5,7 +5,7 @@ from django.db import models
 from uuid6 import uuid7
 
 from hospital.crypto.fields import SealedField
-from hospital.crypto.indexes import blind_index
+from hospital.crypto.indexes import PERSON_NAME, blind_index
 from hospital.patients import documents
 from hospital.patients.documents import DocumentType
 
@@ -18,7 +18,9 @@ def document_index(document_type: int, number: str) -> str:
 
 def name_index(name: str, born: date) -> str:
     """Return the blind index of full name and birth date together; either alone would leak."""
-    return blind_index("patient.name_birth", name, born.isoformat(), bits=64)
+    return blind_index(
+        "patient.name_birth", name, born.isoformat(), normaliser=PERSON_NAME, bits=64
+    )
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):

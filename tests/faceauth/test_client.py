@@ -342,7 +342,10 @@ def test_certificates_are_fetched_at_most_once_a_minute(simulator, clock, tmp_pa
     assert simulator.requests()["certificates"] == 2
 
 
-def test_a_merchant_without_certificates_trusts_its_public_key_alone(simulator, clock, tmp_path):
+@pytest.mark.parametrize("trusting", [(PUBLIC_KEY,), ()])
+def test_without_certificates_to_fetch_the_signer_stays_unknown(
+    simulator, clock, tmp_path, trusting
+):
     inner = httpx.WSGITransport(simulator)
 
     def without_certificates(request):
@@ -353,7 +356,7 @@ def test_a_merchant_without_certificates_trusts_its_public_key_alone(simulator, 
 
     transport = httpx.MockTransport(without_certificates)
     client = identity_client(
-        simulator, tmp_path, trusting=(PUBLIC_KEY,), transport=transport, clock=clock
+        simulator, tmp_path, trusting=trusting, transport=transport, clock=clock
     )
 
     with pytest.raises(Untrusted, match="unknown_serial"):
@@ -443,8 +446,10 @@ def test_a_small_body_that_would_grow_is_not_unpacked():
     bomb = gzip.compress(b"\0" * 10_000_000)
     transport = httpx.MockTransport(lambda _: reply(200, bomb, **{"Content-Encoding": "gzip"}))
     client = connect("http://127.0.0.1", accept="*/*", transport=transport)
+    request = client.build_request("GET", "/")
 
-    assert exchange(client, client.build_request("GET", "/")).body == bomb
+    assert request.headers["accept-encoding"] == "identity"
+    assert exchange(client, request).body == bomb
 
 
 @given(st.binary(), st.integers(200, 599))

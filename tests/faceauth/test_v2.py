@@ -112,7 +112,10 @@ def test_a_field_nobody_told_us_of_is_verified_too():
         ("<?xml version='1.0' encoding='gbk'?><xml><a>名</a></xml>".encode("gbk"), "not_xml"),
         (b'<!DOCTYPE xml [<!ENTITY a "b">]><xml><a>&a;</a></xml>', "entities"),
         (b'<!DOCTYPE xml SYSTEM "file:///etc/passwd"><xml/>', "entities"),
-        (b"<xml><a>1</a><a>2</a></xml>", "malformed"),
+        (
+            b"<xml><return_code>FAIL</return_code><return_code>SUCCESS</return_code></xml>",
+            "malformed",
+        ),
         (b"<xml><a><b>1</b></a></xml>", "malformed"),
         (b"<xml>loose<a>1</a></xml>", "malformed"),
         (b'<xml><a b="c">1</a></xml>', "malformed"),
@@ -126,6 +129,12 @@ def test_what_is_not_provably_wechats_is_not_read(body, fact):
 
     assert caught.value.fact == fact
     assert str(caught.value) == fact
+
+
+def test_an_answer_is_utf8_whatever_it_says_it_is():
+    body = b'<?xml version="1.0" encoding="iso-8859-1"?>' + answer({**SUCCESS, "note": "门诊"})
+
+    assert v2.parse(body, KEY)["note"] == "门诊"
 
 
 @pytest.mark.parametrize("code", ["PARAM_ERROR", "ERROR", "FAIL"])

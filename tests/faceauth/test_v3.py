@@ -380,6 +380,21 @@ def test_an_answer_of_another_shape_is_malformed(body):
         v3.identity(body, HOSPITAL)
 
 
+@pytest.mark.parametrize(
+    ("changed", "fact"),
+    [
+        ({"name": "\x02\x1f"}, "name"),
+        ({"number": "\x02\x1f"}, "document"),
+        ({"number": "110105194912310021"}, "checksum"),
+    ],
+)
+def test_name_and_number_are_both_judged(changed, fact):
+    with pytest.raises(Undecryptable) as caught:
+        v3.identity(answer(**changed), HOSPITAL)
+
+    assert caught.value.fact == fact
+
+
 def test_noise_is_not_a_person():
     other = Decryptor.from_pem(WORLD.platform_key.encode())
 

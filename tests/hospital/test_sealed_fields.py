@@ -215,7 +215,7 @@ def test_too_long_a_name_is_refused_by_saving_and_by_cleaning():
         person.full_clean()
     assert "长" not in repr(saving.value.args) + repr(cleaning.value)
     assert cleaning.value.message_dict["name"] == ["不能超过 10 个字符"]
-    Person(name="长" * 10).full_clean()
+    Person(name="长" * 10, number="1").full_clean()
 
 
 @pytest.mark.django_db
@@ -285,6 +285,14 @@ def test_a_deferred_value_is_loaded_and_not_lost(person, narrow):
     assert read.name == NAME
     read.number = "9"
     read.save()
+    assert again(person).name == NAME
+
+
+def test_saving_a_value_that_was_not_even_loaded_keeps_it(person):
+    read = Person.objects.defer("name").get(pk=person.pk)
+
+    read.save(update_fields=["name"])
+
     assert again(person).name == NAME
 
 

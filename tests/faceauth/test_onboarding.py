@@ -1,0 +1,244 @@
+"""face_sid → identity → patient, and every way it does not come to that."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from faceauth import connection, onboarding, tasks
+from faceauth.models import FaceSession
+from faceauth.simulator import people
+from faceauth.simulator.camera import Camera
+from faceauth.simulator.weather import Weather
+from hospital.audit.models import Event
+from hospital.patients.models import Patient, WechatAccount
+from tests.conftest import see
+
+State = FaceSession.State
+
+
+def work(session, *, at=None):
+    now = at or timezone.now()
+    onboarding.onboard(session.pk, client_for=connection.identity_client, clock=lambda: now)
+    session.refresh_from_db()
+    return session
+
+
+@pytest.fixture
+def authorize(kiosk, notice, merchant, simulator):
+    def authorize(person):
+        session = see(kiosk, simulator, person)
+        path = f"face-sessions/{session.pk}/authorization/"
+        kiosk.post(path, {"return_code": "SUCCESS"}).raise_for_status()
+        session.refresh_from_db()
+        return session
+
+    return authorize
+
+
+def person(name):
+    return people.find(name)
+
+
+def test_a_stranger_becomes_a_patient(authorize):
+    session = work(authorize("stranger-7"))
+
+    patient = Patient.objects.get()
+    assert session.state == State.ONBOARDED
+    assert session.patient == patient
+    assert patient.real_name == person("stranger-7").name
+    assert patient.document_number == person("stranger-7").document_number
+    assert Patient.objects.with_document(1, patient.document_number).get() == patient
+
+
+def test_the_same_person_again_is_the_same_patient(authorize):
+    first, second = work(authorize("stranger-7")), work(authorize("stranger-7"))
+
+    assert first.patient == second.patient
+    assert Patient.objects.count() == 1
+    assert WechatAccount.objects.count() == 1
+    news = [
+        event.payload.count('"is_new":true')
+        for event in Event.objects.filter(action="patient.onboard")
+    ]
+    assert sorted(news) == [0, 1]
+
+
+def test_doing_it_twice_does_it_once(authorize, simulator):
+    session = work(authorize("stranger-7"))
+
+    work(session)
+    work(session, at=timezone.now() + timedelta(hours=1))
+
+    assert Patient.objects.count() == 1
+    assert simulator.requests()["users"] == 1
+
+
+def test_a_session_somebody_works_on_is_left_alone(authorize, simulator):
+    session = authorize("stranger-7")
+    FaceSession.objects.claim(session.pk, at=timezone.now())
+
+    work(session)
+
+    assert session.state == State.AUTHORIZED
+    assert simulator.requests()["users"] == 0
+
+
+def test_a_kept_answer_is_not_asked_for_again(authorize, simulator, monkeypatch):
+    session = authorize("stranger-7")
+    with monkeypatch.context() as crash:
+        crash.setattr("faceauth.onboarding._enrol", _die)
+        with pytest.raises(MemoryError):
+            work(session)
+
+    work(session, at=timezone.now() + timedelta(minutes=1))
+
+    assert session.state == State.ONBOARDED
+    assert simulator.requests()["users"] == 1
+
+
+@pytest.mark.parametrize(
+    "weather",
+    ["500", "down", "rate-limited", "forged", "stale", "future", "unsigned", "truncated",
+     "oversized", "html", "signtest"],
+)  # fmt: skip
+def test_bad_weather_changes_nothing_and_passes(authorize, simulator, weather):
+    session = authorize("stranger-7")
+    simulator.expect(weather, times=9, endpoint="users")
+
+    work(session)
+
+    assert session.state == State.AUTHORIZED
+    assert session.answer is None
+    assert not Patient.objects.exists()
+    assert Event.objects.on(session).filter(action="wechat.retry", outcome="failed").count() == 1
+    simulator.weather = Weather()
+    assert work(session, at=timezone.now() + timedelta(minutes=2)).state == State.ONBOARDED
+
+
+@pytest.mark.parametrize("weather", ["garbage", "oaep"])
+def test_noise_is_never_a_name(authorize, simulator, weather):
+    session = authorize("stranger-7")
+    simulator.expect(weather, endpoint="users")
+
+    work(session)
+
+    assert session.state == State.FAILED
+    assert session.reason.startswith("undecryptable:")
+    assert session.face_sid is None
+    assert session.answer is None
+    assert not Patient.objects.exists()
+
+
+def test_a_signed_answer_that_is_no_json_fails_or_waits(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("malformed", times=9, endpoint="users")
+
+    work(session)
+
+    assert session.state in {State.AUTHORIZED, State.FAILED}
+    assert not Patient.objects.exists()
+
+
+def test_waiting_grows_and_honours_wechat(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("500", times=99, endpoint="users")
+    at, waits = timezone.now(), []
+    for _ in range(5):
+        work(session, at=at)
+        waits.append((session.due_at - at).total_seconds())
+        at = session.due_at
+
+    assert waits == [1, 2, 4, 8, 16]
+
+
+def test_after_its_attempts_a_session_fails_and_says_so(authorize, simulator):
+    session = authorize("stranger-7")
+    FaceSession.objects.filter(pk=session.pk).update(attempts=onboarding.ATTEMPTS)
+
+    work(session)
+
+    assert session.state == State.FAILED
+    assert session.reason == "attempts_exhausted"
+    assert simulator.requests()["users"] == 0
+
+
+def test_a_face_sid_wechat_does_not_know_fails_with_its_code(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.camera = Camera(simulator.world, time.time)
+
+    work(session)
+
+    assert session.state == State.FAILED
+    assert session.reason.startswith("wechat:")
+
+
+def test_nothing_of_a_child_is_kept(authorize):
+    session = work(authorize("minor"))
+
+    assert session.state == State.GUARDIAN_REQUIRED
+    assert session.answer is None
+    assert not Patient.objects.exists()
+    assert not WechatAccount.objects.exists()
+    assert Event.objects.on(session).filter(action="session.guardian").exists()
+
+
+def test_a_known_document_with_another_name_waits_for_a_person(authorize):
+    impostor = people.find("impostor")
+    [victim] = [
+        one for one in people.CAST.values()
+        if one.document_number == impostor.document_number and one.id != "impostor"
+    ]  # fmt: skip
+    work(authorize(victim.id))
+
+    session = work(authorize("impostor"))
+
+    assert session.state == State.FAILED
+    assert session.reason == "name_differs"
+    assert Patient.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", [2, 5, 9])
+def test_documents_from_elsewhere_are_accepted(authorize, kind):
+    foreigner = next(one for one in people.CAST.values() if one.document_type == kind)
+
+    session = work(authorize(foreigner.id))
+
+    assert session.state == State.ONBOARDED
+    assert session.patient.document_type == kind
+    assert session.patient.name_birth_index is None
+
+
+def test_missing_keys_are_waited_for(authorize, settings, tmp_path):
+    session = authorize("stranger-7")
+    settings.MERCHANT_KEYS_DIR = tmp_path / "nowhere"
+
+    work(session)
+
+    assert session.state == State.AUTHORIZED
+    assert Event.objects.on(session).filter(action="wechat.retry").exists()
+
+
+def test_the_sweeper_wakes_what_is_due(authorize, monkeypatch):
+    due, later = authorize("stranger-7"), authorize("stranger-8")
+    FaceSession.objects.filter(pk=later.pk).update(due_at=timezone.now() + timedelta(minutes=1))
+    woken = []
+    monkeypatch.setattr(tasks.onboard, "delay", lambda **kwargs: woken.append(kwargs))
+
+    tasks.wake_due()
+
+    assert woken == [{"session_id": str(due.pk)}]
+
+
+def test_the_task_takes_an_id_and_nothing_else(authorize):
+    session = authorize("stranger-7")
+
+    tasks.onboard(session_id=str(session.pk))
+
+    session.refresh_from_db()
+    assert session.state == State.ONBOARDED
+
+
+def _die(*_args, **_kwargs):
+    raise MemoryError

@@ -1,0 +1,120 @@
+"""The trail's only writer: one canonical line, in the transaction of what it records."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from django.core.exceptions import FieldError
+from django.db import connection, transaction
+
+from hospital.audit import canonical
+from hospital.audit.actions import BY_TAG, Action
+from hospital.audit.models import AppendOnly, Event
+from hospital.audit.recording import SYSTEM, mac, record
+
+AT = datetime(2026, 11, 20, 8, 0, 0, 123456, tzinfo=UTC)
+
+
+def write(**changes):
+    options = {"by": SYSTEM, "on": None, "at": AT, **changes}
+    return record(options.pop("action", Action.SESSION_EXPIRE), **options)
+
+
+def test_the_line_is_canonical(db):
+    event = write()
+
+    again = json.dumps(
+        json.loads(event.payload), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    assert event.payload == again
+    assert "\n" not in event.payload
+
+
+def test_the_columns_are_the_databases_reading_of_the_line(lin):
+    event = write(action=Action.TERMINAL_SUSPEND, by=lin, on=lin, reason="试")
+    event.refresh_from_db()
+
+    assert event.action == "terminal.suspend"
+    assert event.actor_id == event.object_id == str(lin.pk)
+    assert event.object_type == "accounts.staff"
+    assert event.outcome == "success"
+    assert event.at == AT
+
+
+def test_a_column_cannot_be_written_apart_from_the_line(lin):
+    event = write()
+
+    with connection.cursor() as cursor, pytest.raises(Exception, match=r"generated|DEFAULT"):
+        cursor.execute("UPDATE audit_event SET action = 'x' WHERE id = %s", [event.pk])
+
+
+def test_every_row_carries_a_keyed_code_over_its_line(db):
+    event = write()
+
+    assert bytes(event.mac) == mac(event.payload)
+    assert len(event.mac) == 32
+    assert mac(event.payload + " ") != bytes(event.mac)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_belongs_in_the_transaction_of_what_it_records():
+    with pytest.raises(RuntimeError):
+        write()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_goes_with_what_it_records():
+    class Oops(Exception):
+        pass
+
+    with pytest.raises(Oops), transaction.atomic():
+        write()
+        raise Oops
+
+    assert not Event.objects.exists()
+
+
+def test_a_fact_the_action_does_not_know_is_refused(db):
+    with pytest.raises(ValueError, match="name"):
+        write(name="张三")
+
+
+@pytest.mark.parametrize("value", ["张三", "two words", "a" * 129, "x\n", {"a": 1}, 1.5, 2**53])
+def test_free_text_is_never_a_fact(db, value):
+    with pytest.raises(canonical.NotAFact):
+        write(action=Action.SESSION_FAIL, code=value)
+
+
+def test_a_grave_act_needs_a_reason(lin):
+    with pytest.raises(ValueError, match="reason"):
+        write(action=Action.TERMINAL_SUSPEND, by=lin, on=lin)
+
+
+@pytest.mark.parametrize("hostile", ["\x00", "\ud800", "\u202e", 'a"}\n{"x":1', "长" * 100_000])
+def test_hostile_text_neither_blocks_the_act_nor_breaks_the_line(lin, hostile):
+    event = write(action=Action.TERMINAL_SUSPEND, by=lin, on=lin, reason="a" + hostile)
+    event.refresh_from_db()
+
+    assert "\n" not in event.payload
+    assert json.loads(event.payload)["reason"].startswith("a")
+    assert len(event.payload) < 2000
+    assert event.action == "terminal.suspend"
+
+
+def test_nothing_is_changed_or_removed(db):
+    event = write()
+
+    for attempt in (
+        event.save,
+        event.delete,
+        Event.objects.all().delete,
+        lambda: Event.objects.update(payload="{}"),
+        lambda: Event.objects.bulk_update([event], ["payload"]),
+    ):
+        with pytest.raises((AppendOnly, FieldError)):
+            attempt()
+
+
+def test_tags_are_unique_and_slugs():
+    assert len(BY_TAG) == len(Action)
+    assert all(canonical.SLUG.fullmatch(tag) for tag in BY_TAG)

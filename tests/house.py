@@ -1,0 +1,216 @@
+"""
+A house of real processes in a directory of its own: simulator, web, worker, a terminal.
+
+For tests that kill them. What is true is asked of the database itself, over a connection
+that has nothing to do with the processes or with Django.
+"""
+
+import os
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from devices.agent import activation
+from devices.agent.api import Server, Session
+from devices.sdk import FaceSDK
+from devices.sdk.simulated import SimulatedLibrary
+from faceauth.simulator.app import digest
+from hospital.demo import commands
+from hospital.demo.installation import ROOT, Installation
+from hospital.demo.processes import Processes
+
+PATIENCE = 90.0  # seconds until something that should happen is a failure
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who said yes, and whom the server promised to deal with (202)."""
+
+    session: str
+    person: str
+    face_sid: str
+
+
+@dataclass
+class House:
+    place: Installation
+    processes: Processes
+    database: str  # a path of SQLite's, or a postgres URL
+    running: dict[str, int] = field(default_factory=dict)  # name → process group
+
+    @classmethod
+    @contextmanager
+    def built(cls, var: Path, **env: str) -> Iterator[Self]:
+        """Simulator and database are there; web and worker are started by the test."""
+        place = Installation(var, *free_ports(2))
+        environment = {**place.prepare(), "TERMINAL_RATE": "100000/min", **env}
+        url = environment["DATABASE_URL"]
+        with Processes(env=environment, cwd=ROOT, logs=place.logs) as processes:
+            house = cls(place, processes, url.removeprefix("sqlite:///"))
+            house.start("simulator")
+            processes.wait_for_port(place.sim_port)
+            processes.run("setup", *commands.setup(place))
+            yield house
+
+    def start(self, name: str, *, without: str = "") -> None:
+        """Start `simulator`, `web` or `worker`; the latter perhaps `without` its `--beat`."""
+        command = getattr(commands, name)(self.place)
+        process = self.processes.start(name, *(word for word in command if word != without))
+        self.running[name] = process.pid
+        if name == "web":
+            self.processes.wait_for_port(self.place.port)
+
+    def kill(self, name: str) -> None:
+        """`kill -9` a process and everything it started."""
+        group = self.running.pop(name)
+        os.killpg(group, signal.SIGKILL)
+        for entry in self.processes.started:
+            if entry[1].pid == group:
+                entry[1].wait()
+                self.processes.started.remove(entry)
+                return
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        if self.database.startswith("postgres"):
+            with psycopg.connect(self.database, autocommit=True) as server:
+                cursor = server.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        with closing(sqlite3.connect(self.database, timeout=20)) as file, file:
+            return file.execute(statement).fetchall()
+
+    def states(self) -> dict[str, str]:
+        """Return session id → state."""
+        rows = self.sql("SELECT id, state FROM faceauth_facesession")
+        return {_hex(pk): state for pk, state in rows}
+
+    def kept(self) -> set[str]:
+        """Return the ids of the sessions for which WeChat's answer is on disk."""
+        rows = self.sql("SELECT id FROM faceauth_facesession WHERE answer IS NOT NULL")
+        return {_hex(pk) for (pk,) in rows}
+
+    def let_leases_run_out(self) -> None:
+        """What half a minute would do, now that no worker is alive."""
+        self.sql(
+            "UPDATE faceauth_facesession SET due_at = '2020-01-01 00:00:00'"
+            " WHERE state = 'authorized'"
+        )
+
+    def forget_messages(self) -> None:
+        """What a broker without a disk does when it dies."""
+        for message in self.place.broker.iterdir():
+            message.unlink()
+
+    def asked(self) -> dict[str, int]:
+        """Return how often WeChat was asked for each face_sid, by its digest."""
+        url = f"{self.place.simulator}/_sim/requests"
+        answer: dict[str, int] = httpx.get(url, trust_env=False).json()["face_sids"]
+        return answer
+
+    def asked_about(self, visit: Visit) -> int:
+        return self.asked().get(digest(visit.face_sid), 0)
+
+    def weather(self, name: str, **how: object) -> None:
+        """Tell the simulator what to do to its next answers."""
+        url = f"{self.place.simulator}/_sim/scenario"
+        httpx.post(url, json={"name": name, **how}, trust_env=False).raise_for_status()
+
+    @contextmanager
+    def lobby(self) -> Iterator["Lobby"]:
+        """A terminal, activated the first time."""
+        state = self.place.var / "terminal"
+        connect = activation.connector(self.place.server, transport=None)
+        if self.place.activation.exists() and not state.exists():
+            code = self.place.activation.read_text()
+            activation.activate(
+                state, code, connect=connect, algorithm="ecdsa-p256-sha256", sdk_version="s"
+            )
+        library = SimulatedLibrary(self.place.simulator, lambda: lobby.person)
+        with closing(library._http), closing(connect(activation.recall(state).auth())) as wire:
+            lobby = Lobby(Server(wire), FaceSDK(library))
+            yield lobby
+
+
+class Lobby:
+    """A terminal's program, step by step, so that a test may stop in between."""
+
+    def __init__(self, server: Server, sdk: FaceSDK) -> None:
+        self.server = server
+        self.person = ""  # whom the camera sees
+        self._sdk = sdk
+        self._sdk.init()
+
+    def receive(self, person: str) -> tuple[Session, Visit]:
+        """Bring somebody from the notice to their yes; return the server's last answer."""
+        self.person = person
+        notice = self.server.notice()
+        purposes = [purpose.code for purpose in notice.purposes if purpose.required]
+        session = self.server.open(notice_version=notice.version, granted=True, purposes=purposes)
+        params = self.server.authinfo(self._sdk.rawdata()).params
+        sighting = self._sdk.code(params)
+        session = self.server.see(session, sighting)
+        said = self._sdk.authorize(params.authinfo, sighting.face_sid, quit=session.quit_face_auth)
+        if not session.is_final:
+            session = self.server.authorize(session, said)
+        return session, Visit(session.id, person, sighting.face_sid)
+
+    def authorize(self, person: str) -> Visit:
+        """Return a visit the server has answered with 202."""
+        session, visit = self.receive(person)
+        assert not session.is_final
+        return visit
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Yield the URL of an empty database on the server these tests were given."""
+    server = os.environ.get("DATABASE_URL") or os.environ.get("TEST_DATABASE_URL", "")
+    assert server.startswith("postgres"), "run by tests/on_postgresql.py"
+    name = f"house_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def until(fact: Callable[[], object], what: str, *, seconds: float = PATIENCE) -> None:
+    """Wait until `fact()` holds; fail, saying `what` did not happen, when time is up."""
+    give_up = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    with closing_all(socket.socket() for _ in range(count)) as probes:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+@contextmanager
+def closing_all(sockets: Iterator[socket.socket]) -> Iterator[list[socket.socket]]:
+    opened = list(sockets)
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _hex(pk: object) -> str:
+    """SQLite keeps a UUID as 32 digits; the API says it with hyphens."""
+    text = str(pk).replace("-", "")
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
