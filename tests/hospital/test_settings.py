@@ -1,0 +1,108 @@
+"""What is configured, what is documented, and what level 3 refuses."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.core.checks import Error, Warning  # noqa: A004
+
+from hospital import checks
+
+ROOT = Path(__file__).resolve().parents[2]
+READ = re.compile(r'env(?:\.\w+)?\(\s*"([A-Z_]+)"')
+
+
+def names_read():
+    return set(READ.findall((ROOT / "hospital" / "settings.py").read_text()))
+
+
+def level3(**changes):
+    """Run the deploy check in a process of its own, as a level-3 installation would."""
+    script = (
+        "import os, sys, tempfile; sys.path.insert(0, '.');"
+        "from tests.level3 import environment;"
+        f"os.environ.update(environment(tempfile.mkdtemp()) | {changes!r});"
+        "from django.core.management import execute_from_command_line as run;"
+        "run(['manage.py', 'check', '--deploy', '--fail-level', 'WARNING'])"
+    )
+    clean = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, env=clean
+    )
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """A configuration of which nothing is left to say."""
+    configured = SimpleNamespace(
+        DEPLOY_LEVEL="3",
+        DATABASES={"default": {"ENGINE": "django.db.backends.postgresql"}},
+        CELERY_BROKER_URL="amqps://rabbitmq//",
+        HTTPS_ONLY=True,
+        ALLOWED_HOSTS=["hospital.invalid"],
+        SECRET_KEY="x" * 50,
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}},
+        KEY_PROVIDER="file",
+        ACCEPT_FILE_KEYS=True,
+    )
+    monkeypatch.setattr(checks, "settings", configured)
+    return configured
+
+
+def test_every_variable_is_in_the_example():
+    lines = (ROOT / "docker" / "env.example").read_text().splitlines()
+    named = {line.partition("=")[0].removesuffix("_FILE") for line in lines if line[:1] != "#"}
+
+    # KEY_FILE is a path by its own name, not a KEY read from a file.
+    assert {name.removesuffix("_FILE") for name in names_read()} == named
+
+
+def test_every_variable_is_documented():
+    text = (ROOT / "docs" / "configuration.md").read_text()
+
+    assert [name for name in sorted(names_read()) if f"`{name}`" not in text] == []
+
+
+def test_a_level_3_configuration_passes():
+    passed = level3()
+
+    assert passed.returncode == 0, passed.stderr
+
+
+def test_a_missing_secret_stops_the_start():
+    assert level3(AUDIT_MAC_KEY="").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("DATABASES", {"default": {"ENGINE": "django.db.backends.sqlite3"}}, "E001"),
+        ("CELERY_BROKER_URL", "filesystem://", "E002"),
+        ("HTTPS_ONLY", False, "E003"),
+        ("ALLOWED_HOSTS", ["*"], "E004"),
+        ("ALLOWED_HOSTS", [], "E004"),
+        ("SECRET_KEY", "short", "E006"),
+        ("CACHES", {"default": {"BACKEND": "x.LocMemCache"}}, "E007"),
+        ("ACCEPT_FILE_KEYS", False, "E008"),
+    ],
+)
+def test_level_3_refuses(strict, name, value, finding):
+    setattr(strict, name, value)
+
+    [found] = checks.production()
+
+    assert isinstance(found, Error)
+    assert found.id == f"hospital.{finding}"
+    assert found.hint
+
+
+def test_a_demo_is_told_what_it_relaxes(strict):
+    strict.DEPLOY_LEVEL, strict.HTTPS_ONLY = "demo", False
+
+    [found] = checks.production()
+
+    assert isinstance(found, Warning)
