@@ -70,7 +70,6 @@ $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
 	@$(call install,requirements-browser.txt)
 	@touch $@
 
-install = if [ -x $(BIN)/uv ]; then \
-    $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
-  else \
-    $(PYTHON) -m pip -q --python $(BIN)/python install --require-hashes -r $(1); fi
+install = { [ -x $(BIN)/uv ] && \
+    $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r $(1); } || \
+  $(PYTHON) -m pip -q --python $(BIN)/python install --require-hashes -r $(1)

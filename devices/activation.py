@@ -61,6 +61,8 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
     The caller has verified that the request was signed with that key.
 
     :param seen: what the box says of itself (`model`, `sdk_version`, `agent_version`)
+    Asking again with a key that is registered returns that registration.
+
     :raises WrongCode: unknown, used or expired
     :raises KeyInUse: the key belongs to a terminal already
     :raises UnusableKey: no public key we accept
@@ -71,6 +73,10 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
     )
     activation = offered.first()
     if activation is None or not offered.delete()[0]:
+        # The answer to the first time may have been lost; the key proves who asks again.
+        registered = TerminalKey.objects.in_force().filter(pk=key_id)
+        if again := registered.select_related("terminal__store").first():
+            return again
         raise WrongCode
     terminal = activation.terminal
     if TerminalKey.objects.filter(pk=key_id).exists():

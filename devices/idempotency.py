@@ -74,6 +74,26 @@ def once(
     return response
 
 
+def is_repeat(request: Request, terminal: Terminal, *, at: datetime) -> bool:
+    """
+    Whether this very request came before under its key; for a call with no answer to keep.
+
+    :raises KeyMalformed:
+    :raises KeyReused: the key came with another path or body before
+    """
+    key = named_key(request)
+    if not key:
+        return False
+    print_ = fingerprint(request)
+    try:
+        _claim(terminal, key, print_, at=at)
+    except _Claimed:
+        if StoredAnswer.objects.get(terminal=terminal, key=key).fingerprint != print_:
+            raise KeyReused from None
+        return True
+    return False
+
+
 def replay(terminal: Terminal, key: str, print_: str) -> Response:
     """
     Give the stored answer again.

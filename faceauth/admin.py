@@ -1,7 +1,8 @@
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -10,7 +11,7 @@ from faceauth import consent
 from faceauth.models import Consent, FaceSession, Merchant, Notice
 from faceauth.reasons import reason
 from hospital.accounts.models import Staff
-from hospital.admin import GrantedAdmin
+from hospital.admin import GrantedAdmin, in_words
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
 from hospital.audit.trailed import TrailedAdmin
@@ -117,16 +118,17 @@ class NoticeAdmin(TrailedAdmin):
                 self.message_user(request, f"{notice}：已生效")
 
 
-CONSENT_SHOWN = ("at", "granted", "purposes", "notice", "notice_digest", "place")
+CONSENT_SHOWN = ("at", "answer", "purposes", "notice", "notice_digest", "place")
 
 
 @admin.register(Consent)
 class ConsentAdmin(GrantedAdmin):
     view = frozenset({May.VIEW_CONSENTS})
-    list_display = ["at", "granted", "notice", "place"]
+    list_display = ["at", "answer", "notice", "place"]
     list_filter = ["granted"]
     list_select_related = ["notice", "terminal"]
     fields = readonly_fields = CONSENT_SHOWN
+    answer = staticmethod(in_words("granted", label="表态", yes="同意", no="不同意"))
 
     @admin.display(description="终端")
     def place(self, consent: Consent) -> str:
@@ -138,7 +140,15 @@ class MerchantAdmin(TrailedAdmin):
     view = frozenset({May.MANAGE_MERCHANTS})
     add = change = May.MANAGE_MERCHANTS
     created, changed = Action.MERCHANT_CREATE, Action.MERCHANT_CHANGE
-    list_display = ["mch_id", "appid", "sub_mch_id", "is_active", "changed_at"]
+    list_display = ["mch_id", "appid", "sub_mch_id", "use", "changed_at"]
+    use = staticmethod(in_words("is_active", label="状态", yes="使用中", no="已停用"))
+    # A plain input: Django's own would put a link to WeChat on the hospital's page.
+    formfield_overrides = {
+        URLField: {
+            "widget": forms.URLInput(attrs={"class": "vURLField"}),
+            "assume_scheme": "https",
+        }
+    }
 
 
 def _place(visit: FaceSession | Consent) -> str:

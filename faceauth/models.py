@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F
@@ -17,6 +19,9 @@ from hospital.crypto.indexes import blind_index
 from hospital.crypto.keyring import SYSTEM_SUBJECT
 from hospital.errors import Refusal
 from hospital.patients.models import Patient
+
+PURPOSE = re.compile(r"[a-z_]{1,32}")
+OFFICIAL = frozenset({"https://payapp.weixin.qq.com", "https://api.mch.weixin.qq.com"})
 
 LEASE = timedelta(seconds=30)  # longer than WeChat's time limits, shorter than patience
 LIFETIME = timedelta(minutes=10)  # an unfinished session, and a pending face_sid
@@ -36,6 +41,20 @@ def file_name(value: str) -> None:
     """Key files are named, never pathed: they live in one directory the operator guards."""
     if "/" in value or value.startswith("."):
         raise ValidationError("只填文件名，不含路径")
+
+
+def purposes_shape(value: Any) -> None:
+    """A list of `{code, label, required}`, at least one of them required."""
+    shape = {"code": str, "label": str, "required": bool}
+    well_formed = isinstance(value, list) and all(
+        isinstance(purpose, dict)
+        and purpose.keys() == shape.keys()
+        and all(isinstance(purpose[name], kind) for name, kind in shape.items())
+        and PURPOSE.fullmatch(purpose["code"])
+        for purpose in value
+    )
+    if not well_formed or not any(purpose["required"] for purpose in value):
+        raise ValidationError("每项须有 code（小写字母）、label、required，且至少一项为必要")
 
 
 class MerchantQuerySet(models.QuerySet["Merchant"]):
@@ -94,6 +113,15 @@ class Merchant(models.Model):
     def __str__(self) -> str:
         return self.mch_id
 
+    @property
+    def is_official(self) -> bool:
+        """Whether it speaks to WeChat itself, not to a simulator."""
+        return {self.v2_base_url, self.v3_base_url} <= OFFICIAL
+
+    def clean(self) -> None:
+        if settings.DEPLOY_LEVEL == "3" and not self.is_official:
+            raise ValidationError("正式环境只能使用微信的接入地址")
+
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def in_force(self, at: datetime) -> "Notice | None":
@@ -108,7 +136,9 @@ class Notice(models.Model):
     title = models.CharField("标题", max_length=64)
     text = models.TextField("正文")
     purposes = models.JSONField(
-        "处理目的", help_text='[{"code": "onboarding", "label": "…", "required": true}]'
+        "处理目的",
+        validators=[purposes_shape],
+        help_text='[{"code": "onboarding", "label": "…", "required": true}]',
     )
     fallback = models.CharField("不刷脸怎么办", max_length=200)
     digest = models.CharField("摘要", max_length=64, editable=False)

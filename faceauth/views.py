@@ -47,13 +47,17 @@ class AuthinfoView(TerminalView):
         operation_id="authinfo",
         request=AuthinfoRequestSerializer,
         responses=AuthinfoSerializer,
+        parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
         asked = _valid(AuthinfoRequestSerializer, request)
         merchant, now = Merchant.objects.current(), timezone.now()
+        # The cache answers a retry; what it must not do is refresh a second time.
+        repeat = idempotency.is_repeat(request, self.terminal, at=now)
         made = credential(
             self.terminal,
-            **asked,
+            rawdata=asked["rawdata"],
+            refresh=asked["refresh"] and not repeat,
             merchant=merchant,
             client=connection.authinfo_client(merchant),
             at=now,
@@ -185,10 +189,14 @@ class HeartbeatView(TerminalView):
     for_suspended = True
 
     @extend_schema(
-        operation_id="heartbeat", request=HeartbeatSerializer, responses=PresenceSerializer
+        operation_id="heartbeat",
+        request=HeartbeatSerializer,
+        responses=PresenceSerializer,
+        parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
         seen, now = _valid(HeartbeatSerializer, request), timezone.now()
+        idempotency.is_repeat(request, self.terminal, at=now)  # a beat is the same beat anyway
         seen.pop("os", None)
         notice = Notice.objects.in_force(now)
         answer = {

@@ -1,10 +1,12 @@
 """Liveness and readiness, for a load balancer. Neither says anything about a person."""
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import OperationalError
 
+from faceauth.models import Merchant, NotConfigured
 from hospital.celery import app
 from hospital.crypto import keyring
 from hospital.errors import Unavailable
@@ -17,7 +19,13 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 
 def readyz(_request: HttpRequest) -> JsonResponse:
     """Every part a terminal's request needs answers; 503 names those that do not."""
-    checks = {"database": _database, "cache": _cache, "broker": _broker, "keys": _keys}
+    checks = {
+        "database": _database,
+        "cache": _cache,
+        "broker": _broker,
+        "keys": _keys,
+        "merchant": _merchant,
+    }
     failed = [name for name, works in checks.items() if not works()]
     body = {"status": "unready" if failed else "ok", "failed": failed}
     return JsonResponse(body, status=503 if failed else 200)
@@ -49,9 +57,18 @@ def _broker() -> bool:
     return True
 
 
+def _merchant() -> bool:
+    """There is one, and in production it is not a simulator's."""
+    try:
+        merchant = Merchant.objects.current()
+    except (NotConfigured, DatabaseError):
+        return False
+    return merchant.is_official or settings.DEPLOY_LEVEL != "3"
+
+
 def _keys() -> bool:
     try:
         keyring.data_key(keyring.SYSTEM_SUBJECT)
-    except Unavailable:
+    except (Unavailable, DatabaseError):
         return False
     return True

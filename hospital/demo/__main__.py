@@ -84,16 +84,28 @@ def _one_patient(processes: Processes, place: Installation) -> int:
     terminal = processes.start(
         "terminal", *command, stdout=subprocess.PIPE, stderr=sys.stdout.buffer
     )
-    try:
-        out, _ = terminal.communicate(timeout=FIRST_PATIENT)
-    except subprocess.TimeoutExpired:
-        raise Died(f"{FIRST_PATIENT} 秒内没有建档") from None
+    out = _wait(processes, terminal)
     lines = out.decode().strip().splitlines()
     if terminal.returncode or not lines:
         raise Died("模拟终端没有完成建档，原因见上")
     visit = json.loads(lines[-1])
     print(json.dumps({name: visit[name] for name in ("state", "patient", "seconds")}))
     return 0 if visit["state"] == "onboarded" else 1
+
+
+def _wait(processes: Processes, terminal: "subprocess.Popen[bytes]") -> bytes:
+    """
+    Return what the terminal said.
+
+    :raises Died: time is up, or one of the others ended, which nobody would get past
+    """
+    until = time.monotonic() + FIRST_PATIENT
+    while time.monotonic() < until:
+        try:
+            return terminal.communicate(timeout=0.2)[0]
+        except subprocess.TimeoutExpired:
+            processes.check()
+    raise Died(f"{FIRST_PATIENT} 秒内没有建档")
 
 
 def _show(place: Installation) -> None:

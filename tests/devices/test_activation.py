@@ -68,6 +68,26 @@ def test_a_code_works_once(terminal, lin, box, activate):
     assert TerminalKey.objects.count() == 1
 
 
+def test_asking_again_after_a_lost_answer_gets_the_same_answer(terminal, lin, box, activate):
+    code = activation.issue(terminal, by=lin, at=timezone.now())
+    first = activate(code, box).json()
+
+    second = activate(code, box)
+
+    assert second.status_code == 201
+    assert second.json()["key_id"] == first["key_id"]
+    assert second.json()["terminal"] == first["terminal"]
+    assert TerminalKey.objects.count() == 1
+
+
+def test_a_revoked_key_does_not_come_back_by_asking_again(terminal, lin, box, activate):
+    code = activation.issue(terminal, by=lin, at=timezone.now())
+    activate(code, box)
+    TerminalKey.objects.update(revoked_at=timezone.now())
+
+    assert activate(code, box).json()["code"] == "activation_code_invalid"
+
+
 def test_a_code_is_read_aloud_in_any_case_with_or_without_dashes(terminal, lin, box, activate):
     code = activation.issue(terminal, by=lin, at=timezone.now())
 

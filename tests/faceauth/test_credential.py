@@ -153,3 +153,30 @@ def _everything_cached():
     with database.cursor() as cursor:
         cursor.execute("SELECT value FROM cache WHERE cache_key LIKE '%authinfo%'")
         return [row[0].encode() for row in cursor.fetchall()]
+
+
+def test_a_retried_refresh_does_not_refresh_twice(kiosk, merchant, simulator, monkeypatch):
+    monkeypatch.setattr("faceauth.credential.FRESH", timedelta(0))
+    kiosk.post("authinfo/", {"rawdata": RAWDATA})
+    body, key = {"rawdata": RAWDATA, "refresh": True}, {"Idempotency-Key": "refresh-0001"}
+
+    first, second = kiosk.post("authinfo/", body, **key), kiosk.post("authinfo/", body, **key)
+
+    assert first.json()["authinfo"] == second.json()["authinfo"]
+    assert simulator.requests()["authinfo"] == 2
+
+
+def test_an_idempotency_key_is_for_one_request(kiosk, merchant):
+    key = {"Idempotency-Key": "refresh-0001"}
+    kiosk.post("authinfo/", {"rawdata": RAWDATA}, **key)
+
+    answer = kiosk.post("authinfo/", {"rawdata": RAWDATA + "AA"}, **key)
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "idempotency_key_reused"
+
+
+def test_an_idempotency_key_has_a_shape(kiosk, merchant):
+    answer = kiosk.post("authinfo/", {"rawdata": RAWDATA}, **{"Idempotency-Key": "short"})
+
+    assert answer.status_code == 400

@@ -1,0 +1,57 @@
+import pytest
+from django.core.cache import cache
+
+from faceauth.models import Merchant
+
+
+def test_a_process_that_answers_is_alive(client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_everything_in_place_is_ready(client, merchant):
+    answer = client.get("/readyz")
+
+    assert answer.json() == {"status": "ok", "failed": []}
+    assert answer.status_code == 200
+
+
+def test_without_a_merchant_it_is_not_ready(client, db):
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["failed"] == ["merchant"]
+
+
+def test_a_simulator_is_not_ready_for_production(client, merchant, settings):
+    settings.DEPLOY_LEVEL = "3"
+
+    assert client.get("/readyz").json()["failed"] == ["merchant"]
+
+
+def test_wechats_own_address_is(client, merchant, settings):
+    settings.DEPLOY_LEVEL = "3"
+    Merchant.objects.update(
+        v2_base_url="https://payapp.weixin.qq.com", v3_base_url="https://api.mch.weixin.qq.com"
+    )
+
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_cache_that_is_gone_is_named(client, merchant, monkeypatch):
+    def gone(*_args, **_kwargs):
+        raise OSError
+
+    monkeypatch.setattr(type(cache._connections["default"]), "set", gone)
+
+    assert client.get("/readyz").json()["failed"] == ["cache"]
+
+
+def test_a_missing_key_file_is_named(client, merchant, settings, tmp_path):
+    settings.KEY_FILE = tmp_path / "nowhere"
+
+    assert client.get("/readyz").json()["failed"] == ["keys"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_sets_no_cookie(client, merchant, path):
+    assert not client.get(path).cookies
