@@ -56,7 +56,7 @@ def issue(terminal: Terminal, *, by: HasActor | Actor, at: datetime) -> str:
 @transaction.atomic
 def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> TerminalKey:
     """
-    Register the key of the box that knows `code`, and forget the code.
+    Register the key of the box that knows `code`; the code and earlier keys stop working.
 
     The caller has verified that the request was signed with that key.
 
@@ -84,6 +84,7 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
     key = TerminalKey.objects.create(
         id=key_id, terminal=terminal, algorithm=algorithm, public_key=public_key, created_at=at
     )
+    _replace(key, at=at)
     Terminal.objects.filter(pk=terminal.pk).update(**seen)
     record(
         Action.TERMINAL_ACTIVATE,
@@ -94,6 +95,19 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
         algorithm=algorithm,
     )
     return key
+
+
+def revoke(key: TerminalKey, *, by: HasActor | Actor, at: datetime) -> None:
+    """Cut a key off, on its next request. Revoking it again changes nothing."""
+    with transaction.atomic():
+        if TerminalKey.objects.in_force().filter(pk=key.pk).update(revoked_at=at):
+            record(Action.KEY_REVOKE, by=by, on=key.terminal, at=at, key_id=key.pk)
+
+
+def _replace(key: TerminalKey, *, at: datetime) -> None:
+    """A new box takes the place of the old one, whose key may be in anybody's hands."""
+    for old in TerminalKey.objects.in_force().filter(terminal=key.terminal).exclude(pk=key.pk):
+        revoke(old, by=key.terminal, at=at)
 
 
 def fingerprint(pem: str) -> tuple[TerminalKey.Algorithm, str]:

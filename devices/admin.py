@@ -42,7 +42,7 @@ class TerminalAdmin(TrailedAdmin):
     list_filter = ["store"]
     fields = ("serial", "name", "store", *SEEN)
     readonly_fields = SEEN
-    actions = ["issue_code", "suspend", "resume"]
+    actions = ["issue_code", "revoke_keys", "suspend", "resume"]
 
     @admin.display(description="状态")
     def condition(self, terminal: Terminal) -> str:
@@ -61,6 +61,13 @@ class TerminalAdmin(TrailedAdmin):
         ]
         context = {**self.admin_site.each_context(request), "title": "激活码", "issued": issued}
         return TemplateResponse(request, "devices/activation_codes.html", context)
+
+    @admin.action(description="吊销终端密钥", permissions=["change"])
+    def revoke_keys(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> None:
+        for terminal in queryset:
+            for key in terminal.keys.in_force():
+                activation.revoke(key, by=_staff(request), at=timezone.now())
+            self.message_user(request, f"{terminal}：密钥已吊销，须重新激活")
 
     @admin.action(description="停用所选终端", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> None:

@@ -29,6 +29,7 @@ from devices import activation
 from devices.models import Terminal, TerminalKey
 
 COMPONENTS = ("@method", "@path", "@query", "content-digest")
+PARAMETERS = {"created", "keyid", "alg", "nonce", "tag"}
 TAG = "face-terminal-v1"
 SKEW = timedelta(seconds=300)
 # A request made 300 s ahead of us is still fresh 300 s from now: remember twice the skew.
@@ -86,6 +87,8 @@ class _Verifier(HTTPMessageVerifier):
         )
         if abs(datetime.now(UTC) - created) > SKEW:
             raise ClockSkew
+        if sig_input.params.keys() != PARAMETERS:
+            raise InvalidSignature("other parameters than the profile's")
 
 
 class _Keys(HTTPSignatureKeyResolver):
@@ -195,7 +198,7 @@ def verify(request: Request, *, public_key: str, algorithm: TerminalKey.Algorith
         raise Missigned from None
     covered = [name.strip('"') for name in result.covered_components]
     nonce = result.nonce or ""
-    if covered != [*COMPONENTS, "@signature-params"] or "alg" not in result.parameters:
+    if covered != [*COMPONENTS, "@signature-params"]:
         raise Missigned
     if not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
         raise Missigned

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices.models import StoredAnswer, Terminal
+from hospital.crypto.indexes import blind_index
 
 KEY = re.compile(r"[\x21-\x7e]{8,64}")
 
@@ -39,14 +40,16 @@ class _Claimed(Exception):
 
 def named_key(request: Request) -> str:
     """
-    Return the request's `Idempotency-Key`, or "" without one.
+    Return what stands for the request's `Idempotency-Key`, or "" without one.
+
+    Not the key itself: what is natural to choose, a `face_sid` say, must not be kept in clear.
 
     :raises KeyMalformed:
     """
     key = request.headers.get("Idempotency-Key", "")
     if key and not KEY.fullmatch(key):
         raise KeyMalformed
-    return key
+    return key and blind_index("devices.stored_answer", key)
 
 
 def once(

@@ -1,6 +1,6 @@
 import re
+from typing import Any
 
-from django.core.cache import cache
 from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
@@ -16,12 +16,14 @@ from devices.authentication import Missigned, named_key, terminal_of, verify
 from devices.models import Terminal
 from devices.serializers import ActivatedSerializer, ActivationSerializer
 from hospital import tracing
+from hospital.audit import flood
 from hospital.audit.actions import Action
 from hospital.audit.recording import UNKNOWN, record
+from hospital.errors import Refusal
 
 KEY_ID = re.compile(r"[0-9A-Za-z_-]{43}", re.ASCII)
-DENIAL_WINDOW = 60  # seconds
-DENIALS_RECORDED = 60  # per address and window: a flood must not fill the trail
+# Refusals that may be an attempt on somebody: on record like a door that did not open.
+SUSPICIOUS = frozenset({"face_sid_used", "key_in_use", "activation_code_invalid"})
 
 
 class TerminalView(APIView):
@@ -36,12 +38,19 @@ class TerminalView(APIView):
             exceptions.PermissionDenied,
             Http404,
         )
-        if isinstance(exc, turned_away):
+        suspicious = isinstance(exc, Refusal) and exc.code in SUSPICIOUS
+        if isinstance(exc, turned_away) or suspicious:
             _record_denial(self.request, exc)
         return super().handle_exception(exc)
 
     def get_authenticate_header(self, request: Request) -> str:
         return "Signature"  # also where the key is not known yet
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response["Cache-Control"] = "no-store"
+        return super().finalize_response(request, response, *args, **kwargs)
 
     @property
     def terminal(self) -> Terminal:
@@ -76,11 +85,7 @@ class ActivationView(TerminalView):
             raise Missigned
         verify(request, public_key=pem, algorithm=algorithm)
         now = timezone.now()
-        try:
-            key = activation.activate(at=now, **asked.validated_data)
-        except activation.WrongCode:
-            _record_denial(request, activation.WrongCode())
-            raise
+        key = activation.activate(at=now, **asked.validated_data)
         store = key.terminal.store
         answer = ActivatedSerializer(
             {"terminal": key.terminal, "key_id": key.pk, "store": store, "server_time": now}
@@ -89,12 +94,11 @@ class ActivationView(TerminalView):
 
 
 def _record_denial(request: Request, exc: Exception) -> None:
-    trace = tracing.current()
-    window = f"denials:{trace.peer}:{int(timezone.now().timestamp()) // DENIAL_WINDOW}"
-    cache.add(window, 0, 2 * DENIAL_WINDOW)
-    if cache.incr(window) > DENIALS_RECORDED:
+    terminal, code = terminal_of(request), _code(exc)
+    source = terminal.pk if terminal else tracing.current().ip
+    missed = flood.admit(f"denied:{source}:{code}")
+    if missed is None:
         return
-    terminal = terminal_of(request)
     with transaction.atomic():
         record(
             Action.TERMINAL_DENIED,
@@ -102,9 +106,10 @@ def _record_denial(request: Request, exc: Exception) -> None:
             on=terminal,
             at=timezone.now(),
             outcome="denied",
-            code=_code(exc),
+            code=code,
             key_id=_claimed_key(request),
             route=_route(request),
+            suppressed=missed,
         )
 
 

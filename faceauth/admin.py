@@ -2,7 +2,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, URLField
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -10,11 +12,14 @@ from django.utils.html import format_html
 from faceauth import consent
 from faceauth.models import Consent, FaceSession, Merchant, Notice
 from faceauth.reasons import reason
+from hospital.accounts.middleware import by_itself
 from hospital.accounts.models import Staff
 from hospital.admin import GrantedAdmin, in_words
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
 from hospital.audit.trailed import TrailedAdmin
+from hospital.patients import viewing
+from hospital.patients.models import Patient
 from hospital.roles import May
 
 FACESESSION_SHOWN = (
@@ -72,10 +77,18 @@ class FaceSessionAdmin(GrantedAdmin):
     def consent_shown(self, session: FaceSession) -> str:
         return f"{session.consent}（告知书{session.consent.notice}）"
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        listed = getattr(response, "context_data", None) or {}
+        if "cl" in listed and not by_itself(request):  # who opened it is known; it ticks on
+            _looked(request, [session.patient for session in listed["cl"].result_list])
+        return response
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         session: FaceSession = context["original"]
+        _looked(request, [session.patient])
         steps = [
             {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
             for event in Event.objects.on(session).order_by("id")
@@ -87,7 +100,8 @@ class FaceSessionAdmin(GrantedAdmin):
 class NoticeAdmin(TrailedAdmin):
     view = frozenset({May.MANAGE_NOTICES})
     add = change = May.MANAGE_NOTICES
-    created = changed = Action.NOTICE_CREATE
+    created, changed = Action.NOTICE_CREATE, Action.NOTICE_CHANGE
+    stated = frozenset({"version"})
     list_display = ["version", "title", "in_force_from", "digest"]
     fields = [
         "version",
@@ -105,6 +119,14 @@ class NoticeAdmin(TrailedAdmin):
         """A notice somebody may have agreed to is never edited."""
         in_force = obj is not None and obj.in_force_from is not None
         return super().has_change_permission(request, obj) and not in_force
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
+    ) -> None:
+        # It may have come into force since the form was opened.
+        if change and Notice.objects.select_for_update().get(pk=obj.pk).in_force_from:
+            raise PermissionDenied
+        super().save_model(request, obj, form, change)
 
     @admin.action(description="使所选告知书生效", permissions=["change"])
     def enforce(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:
@@ -140,6 +162,7 @@ class MerchantAdmin(TrailedAdmin):
     view = frozenset({May.MANAGE_MERCHANTS})
     add = change = May.MANAGE_MERCHANTS
     created, changed = Action.MERCHANT_CREATE, Action.MERCHANT_CHANGE
+    stated = frozenset({"v2_base_url", "v3_base_url"})
     list_display = ["mch_id", "appid", "sub_mch_id", "use", "changed_at"]
     use = staticmethod(in_words("is_active", label="状态", yes="使用中", no="已停用"))
     # A plain input: Django's own would put a link to WeChat on the hospital's page.
@@ -154,3 +177,9 @@ class MerchantAdmin(TrailedAdmin):
 def _place(visit: FaceSession | Consent) -> str:
     """Text, not the link Django makes of a foreign key: these readers may not open terminals."""
     return f"{visit.terminal.name}（{visit.terminal}）"
+
+
+def _looked(request: HttpRequest, patients: list[Patient | None]) -> None:
+    assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
+    shown = list({patient.pk: patient for patient in patients if patient}.values())
+    viewing.looked(shown, by=request.user, at=timezone.now())

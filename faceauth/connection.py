@@ -52,7 +52,10 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
     key = (merchant.pk, merchant.changed_at)
     with _lock:
         if key not in clients:
-            clients[key] = make(merchant)
+            try:
+                clients[key] = make(merchant)
+            except ValueError:  # a key file that holds no such key
+                raise NotConfigured from None
         return clients[key]
 
 

@@ -26,6 +26,7 @@ from hospital.errors import Refusal, Unavailable
 
 MARGIN = 300  # seconds before expiry at which a new one is fetched
 LONGEST = 3300  # seconds; WeChat's FAQ: refresh every 55 minutes whatever expires_in says
+LONGEST_RETRY = 60  # seconds a terminal is told to wait, whatever WeChat says
 FLIGHT = 15  # seconds after which a fetch that never ended is given up
 PATIENCE = 8.0  # seconds a second caller waits for the first one's answer
 STEP = 0.05  # seconds between looks
@@ -81,7 +82,8 @@ def credential(
         fetched = _fetch(terminal, rawdata=rawdata, client=client, at=at)
         _keep(name, terminal, fetched, at=at)
     finally:
-        cache.delete(flight)
+        if cache.get(flight) == mine:  # else it was given up, and is somebody else's now
+            cache.delete(flight)
     _record_issue(terminal, fetched, cached=False, at=at)
     return fetched
 
@@ -98,7 +100,8 @@ def _fetch(
         raise Refused from exc
     except wechat.WeChatError as exc:
         _record_failure(terminal, code=getattr(exc, "fact", ""), at=at)
-        raise Unavailable(retry_after=getattr(exc, "retry_after", None) or 5) from exc
+        wait = min(getattr(exc, "retry_after", None) or 5, LONGEST_RETRY)
+        raise Unavailable(retry_after=wait) from exc
     life = min(answer.expires_in, LONGEST + MARGIN) - MARGIN
     return Credential(answer.authinfo, at, at + timedelta(seconds=max(life, 0)))
 

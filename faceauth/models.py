@@ -119,8 +119,10 @@ class Merchant(models.Model):
         return {self.v2_base_url, self.v3_base_url} <= OFFICIAL
 
     def clean(self) -> None:
-        if settings.DEPLOY_LEVEL == "3" and not self.is_official:
+        if not self.is_official and settings.DEPLOY_LEVEL != "demo":
             raise ValidationError("正式环境只能使用微信的接入地址")
+        if not all(re.match("https?://", url) for url in (self.v2_base_url, self.v3_base_url)):
+            raise ValidationError("接入地址须以 https:// 开头")
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
@@ -155,6 +157,8 @@ class Notice(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.digest = self.compute_digest()
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "digest"}
         super().save(*args, **kwargs)
 
     def compute_digest(self) -> str:
@@ -315,11 +319,18 @@ class FaceSession(models.Model):
         """:raises WrongState: another worker was faster."""
         self._finish(self.State.ONBOARDED, at=at, patient=patient)
 
-    def postpone(self, *, until: datetime) -> None:
-        """Give the lease back; the sweeper wakes the session again at `until`."""
-        FaceSession.objects.filter(
+    def postpone(self, *, until: datetime, counted: bool = True) -> None:
+        """
+        Give the lease back; the sweeper wakes the session again at `until`.
+
+        :param counted: the attempt counts against the session, not against ourselves
+        :raises WrongState: the lease was lost, or the session ended
+        """
+        mine = FaceSession.objects.filter(
             pk=self.pk, state=self.State.AUTHORIZED, attempts=self.attempts
-        ).update(due_at=until)
+        )
+        if not mine.update(due_at=until, attempts=self.attempts - (0 if counted else 1)):
+            raise WrongState
 
     def keep(self, answer: str, *, wechat_request_id: str) -> None:
         """
@@ -330,6 +341,10 @@ class FaceSession(models.Model):
         self._update(
             [self.State.AUTHORIZED], answer=answer, wechat_request_id=wechat_request_id[:64]
         )
+
+    def drop_answer(self) -> None:
+        """:raises WrongState: the session ended meanwhile"""
+        self._update([self.State.AUTHORIZED], answer=None)
 
     def _finish(self, to: State, *, at: datetime, **fields: Any) -> None:
         self._move(to, finished_at=at, face_sid=None, answer=None, due_at=None, **fields)

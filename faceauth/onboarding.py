@@ -11,14 +11,17 @@ from faceauth import wechat
 from faceauth.models import FaceSession, Merchant, NotConfigured, WrongState
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
-from hospital.errors import Refusal
+from hospital.errors import Refusal, Unavailable
 from hospital.patients import documents, enrolment
 from hospital.patients.documents import DocumentType
 
 State = FaceSession.State
 
-ATTEMPTS = 10  # then a person has to look; about five minutes with the waits below
-LONGEST_WAIT = 60  # seconds between two attempts
+ATTEMPTS = 15  # then a person has to look; about ten minutes with the waits below
+# A verified answer in hand is worth more patience: whatever fails now, it is not WeChat.
+ATTEMPTS_WITH_ANSWER = 100
+GIVE_UP = timedelta(hours=6)
+LONGEST_WAIT = 60  # seconds between two attempts, whatever WeChat asks for
 
 ClientFor = Callable[[Merchant], wechat.IdentityClient]
 Clock = Callable[[], datetime]
@@ -50,18 +53,30 @@ def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
 
 
 def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
-    if session.attempts > ATTEMPTS:
+    if _exhausted(session, at=clock()):
         _fail(session, "attempts_exhausted", at=clock())
         return
     try:
         identity = _identify(session, client_for=client_for, clock=clock)
         _enrol(session, identity, at=clock())
-    except (wechat.Unavailable, wechat.Untrusted, NotConfigured) as exc:
+    except (wechat.Unavailable, wechat.Untrusted) as exc:
         _postpone(session, _code(exc), after=getattr(exc, "retry_after", None), at=clock())
+    except (Unavailable, NotConfigured) as exc:  # ours: keys or configuration
+        _postpone(session, _code(exc), after=LONGEST_WAIT / 4, at=clock(), counted=False)
     except (wechat.Rejected, wechat.Undecryptable, Unsuitable, enrolment.NameDiffers) as exc:
         _fail(session, _code(exc), at=clock())
     except _NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
+
+
+def _exhausted(session: FaceSession, *, at: datetime) -> bool:
+    """Whether trying again is over: too often, or too long ago."""
+    if at - session.opened_at > GIVE_UP:
+        return True
+    if session.attempts <= ATTEMPTS:
+        return False
+    held = FaceSession.objects.filter(pk=session.pk, answer__isnull=False).exists()
+    return not held or session.attempts > ATTEMPTS_WITH_ANSWER
 
 
 def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> wechat.Identity:
@@ -72,8 +87,8 @@ def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> w
     body = session.answer
     if body is None:
         answer = client.ask(session.face_sid)
+        body = _text(answer)
         with transaction.atomic():
-            body = answer.body.decode()
             session.keep(body, wechat_request_id=answer.request_id)
             record(
                 Action.WECHAT_ANSWER,
@@ -83,7 +98,19 @@ def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> w
                 wechat_request_id=answer.request_id,
                 attempt=session.attempts,
             )
-    return client.open(body.encode())
+    try:
+        return client.open(body.encode())
+    except wechat.Untrusted:
+        session.drop_answer()  # it says nothing, now or later: only asking again may help
+        raise
+
+
+def _text(answer: wechat.Answer) -> str:
+    try:
+        return answer.body.decode()
+    except UnicodeDecodeError:
+        fact = "malformed"
+    raise wechat.Untrusted(fact)  # out here: the error above carries the body
 
 
 @transaction.atomic
@@ -129,9 +156,11 @@ def _code(exc: Exception) -> str:
 
 
 @transaction.atomic
-def _postpone(session: FaceSession, fact: str, *, after: float | None, at: datetime) -> None:
-    wait = max(after or 0, min(2 ** (session.attempts - 1), LONGEST_WAIT))
-    session.postpone(until=at + timedelta(seconds=wait))
+def _postpone(
+    session: FaceSession, fact: str, *, after: float | None, at: datetime, counted: bool = True
+) -> None:
+    wait = min(max(after or 0, 2 ** (session.attempts - 1)), LONGEST_WAIT)
+    session.postpone(until=at + timedelta(seconds=wait), counted=counted)
     record(
         Action.WECHAT_RETRY,
         by=SYSTEM,

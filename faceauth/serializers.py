@@ -8,10 +8,10 @@ from faceauth.reasons import reason
 from hospital.api import StrictSerializer
 from hospital.patients.models import Patient
 
-RAWDATA = r"^[A-Za-z0-9+/]+={0,2}$"  # base64 as the SDK returns it; a space was once a plus
-OPENID = r"^[0-9A-Za-z_-]{16,128}$"
-RETURN_CODE = r"^[A-Z_]{1,32}$"
-PURPOSE = r"^[a-z_]{1,32}$"
+RAWDATA = r"^[A-Za-z0-9+/]+={0,2}\Z"  # base64 as the SDK returns it; a space was once a plus
+OPENID = r"^[0-9A-Za-z_-]{16,128}\Z"
+RETURN_CODE = r"^[A-Z_]{1,32}\Z"
+PURPOSE = r"^[a-z_]{1,32}\Z"
 
 
 class ExactField(serializers.RegexField):
@@ -26,9 +26,27 @@ class ExactField(serializers.RegexField):
         return super().to_internal_value(data)
 
 
+class ExactBooleanField(serializers.BooleanField):
+    """JSON true or false: a consent is not a "yes", an "on" or a 1."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class ExactIntegerField(serializers.IntegerField):
+    """A JSON integer: neither a string of digits nor 3.0."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class AuthinfoRequestSerializer(StrictSerializer):
     rawdata = ExactField(RAWDATA, max_length=2048, help_text="getWxpayfaceRawdata 的结果，原样")
-    refresh = serializers.BooleanField(default=False, help_text="SDK 报凭证无效时为 true")
+    refresh = ExactBooleanField(default=False, help_text="SDK 报凭证无效时为 true")
 
 
 class AuthinfoSerializer(serializers.Serializer[Any]):
@@ -58,8 +76,8 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
 
 
 class OpeningSerializer(StrictSerializer):
-    notice_version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
-    granted = serializers.BooleanField()
+    notice_version = ExactIntegerField(min_value=1, max_value=2**31 - 1)
+    granted = ExactBooleanField()
     purposes = serializers.ListField(child=ExactField(PURPOSE), max_length=16, allow_empty=True)
 
 

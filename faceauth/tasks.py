@@ -7,6 +7,7 @@ from faceauth import connection, expiry, onboarding
 from faceauth.models import FaceSession
 
 WOKEN = 200  # sessions a sweep
+EXPIRES = 10  # seconds: by then the next sweep has said it again
 
 
 @shared_task
@@ -17,9 +18,9 @@ def onboard(*, session_id: str) -> None:
 @shared_task
 def wake_due() -> None:
     """What the broker forgot, and what waited for its next attempt."""
-    due = FaceSession.objects.due(timezone.now()).values_list("pk", flat=True)[:WOKEN]
-    for pk in due:
-        onboard.delay(session_id=str(pk))
+    due = FaceSession.objects.due(timezone.now()).order_by("due_at")  # who waits longest first
+    for pk in due.values_list("pk", flat=True)[:WOKEN]:
+        onboard.apply_async(kwargs={"session_id": str(pk)}, expires=EXPIRES)
 
 
 @shared_task

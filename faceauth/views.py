@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from devices import idempotency, presence
 from devices.serializers import HeartbeatSerializer, PresenceSerializer
 from devices.views import TerminalView
-from faceauth import connection, consent, sighting, tasks
+from faceauth import connection, consent, sighting, tasks, waiting
 from faceauth.credential import credential
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.serializers import (
@@ -176,10 +176,11 @@ class FaceSessionView(TerminalView):
         except serializers.ValidationError as exc:
             raise serializers.ValidationError({"wait": exc.detail}) from None
         session = _session(self, pk)
-        before, until = session.state, time.monotonic() + seconds
-        while not session.is_final and session.state == before and time.monotonic() < until:
-            _rest()
-            session = _session(self, pk)
+        with waiting.seat(self.terminal.pk) as may_wait:
+            before, until = session.state, time.monotonic() + (seconds if may_wait else 0)
+            while not session.is_final and session.state == before and time.monotonic() < until:
+                _rest()
+                session = _session(self, pk)
         return Response(FaceSessionSerializer(session).data)
 
 

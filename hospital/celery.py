@@ -4,13 +4,21 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_init
+
+from hospital.checks import refuse_unfit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hospital.settings")
 
 app = Celery("hospital")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def _fit_to_work(**_kwargs: Any) -> None:
+    refuse_unfit()
 
 
 @setup_logging.connect

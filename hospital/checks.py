@@ -8,12 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 
 MINIMUM_SECRET = 50  # characters
 
 
 def _finding(ident: str, message: str, hint: str) -> CheckMessage:
-    kind = Error if settings.DEPLOY_LEVEL == "3" else Warning
+    kind = Warning if settings.DEPLOY_LEVEL == "demo" else Error
     return kind(message, hint=hint, id=f"hospital.{ident}")
 
 
@@ -58,9 +59,9 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
             f"至少 {MINIMUM_SECRET} 个随机字符",
         ),
         (
-            "LocMem" not in settings.CACHES["default"]["BACKEND"],
+            settings.CACHES["default"]["BACKEND"].endswith(("RedisCache", "DatabaseCache")),
             "E007",
-            "缓存不能在进程内：防重放要在所有进程间有效",
+            "缓存须由所有进程共享：防重放靠它",
             "设置 CACHE_URL=rediss://…",
         ),
         (
@@ -71,3 +72,15 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
         ),
     ]
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
+
+
+def refuse_unfit() -> None:
+    """
+    Stop a process that serves patients and does not meet its level.
+
+    :raises ImproperlyConfigured: naming every unmet requirement
+    """
+    unmet = [found for found in production() if isinstance(found, Error)]
+    if unmet:
+        lines = [f"{found.id} {found.msg}（{found.hint}）" for found in unmet]
+        raise ImproperlyConfigured("\n".join(lines))

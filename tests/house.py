@@ -5,13 +5,14 @@ For tests that kill them. What is true is asked of the database itself, over a c
 that has nothing to do with the processes or with Django.
 """
 
+import json
 import os
 import signal
 import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +41,17 @@ class Visit:
     session: str
     person: str
     face_sid: str
+
+
+@dataclass(frozen=True)
+class End:
+    """A session's row, as it lies on disk."""
+
+    session: str
+    state: str
+    patient: str | None
+    has_answer: bool
+    has_face_sid: bool
 
 
 @dataclass
@@ -89,15 +101,59 @@ class House:
         with closing(sqlite3.connect(self.database, timeout=20)) as file, file:
             return file.execute(statement).fetchall()
 
+    @contextmanager
+    def holding(self, table: str) -> Iterator[None]:
+        """Let nobody write to `table` (PostgreSQL only)."""
+        with psycopg.connect(self.database) as server:
+            server.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+            yield
+
+    def drop_connections(self) -> None:
+        """What a restart of PostgreSQL does to everybody who is connected."""
+        self.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    def ends(self) -> list[End]:
+        rows = self.sql(
+            "SELECT id, state, patient_id, answer IS NOT NULL, face_sid IS NOT NULL"
+            " FROM faceauth_facesession"
+        )
+        return [End(_hyphened(pk), *values) for pk, *values in rows]
+
     def states(self) -> dict[str, str]:
         """Return session id → state."""
-        rows = self.sql("SELECT id, state FROM faceauth_facesession")
-        return {_hex(pk): state for pk, state in rows}
+        return {end.session: end.state for end in self.ends()}
 
     def kept(self) -> set[str]:
         """Return the ids of the sessions for which WeChat's answer is on disk."""
-        rows = self.sql("SELECT id FROM faceauth_facesession WHERE answer IS NOT NULL")
-        return {_hex(pk) for (pk,) in rows}
+        return {end.session for end in self.ends() if end.has_answer}
+
+    def trail(self, action: str) -> list[dict[str, Any]]:
+        rows = self.sql("SELECT payload FROM audit_event ORDER BY id")
+        events = [json.loads(payload) for (payload,) in rows]
+        return [event for event in events if event["action"] == action]
+
+    def finished(self, visits: list[Visit]) -> bool:
+        states = self.states()
+        return all(states[visit.session] != "authorized" for visit in visits)
+
+    def assert_on_record_once(self, visits: list[Visit]) -> None:
+        """One patient per person, one event per session, nothing pending left on disk."""
+        ours = {visit.session: visit.person for visit in visits}
+        people = len(set(ours.values()))
+        ends = [end for end in self.ends() if end.session in ours]
+        trail = [
+            event for event in self.trail("patient.onboard") if event["facts"]["session"] in ours
+        ]
+        assert {end.state for end in ends} == {"onboarded"}
+        assert len(ends) == len(ours)
+        assert not any(end.has_answer or end.has_face_sid for end in ends)
+        assert len({end.patient for end in ends}) == people
+        assert len({(end.patient, ours[end.session]) for end in ends}) == people
+        assert sorted(event["facts"]["session"] for event in trail) == sorted(ours)
+        assert len({event["object"]["id"] for event in trail}) == people
 
     def let_leases_run_out(self) -> None:
         """What half a minute would do, now that no worker is alive."""
@@ -147,6 +203,8 @@ class Lobby:
     def __init__(self, server: Server, sdk: FaceSDK) -> None:
         self.server = server
         self.person = ""  # whom the camera sees
+        self.appid = ""
+        self.secrets: dict[str, str] = {}  # everything this terminal held for a moment
         self._sdk = sdk
         self._sdk.init()
 
@@ -156,8 +214,16 @@ class Lobby:
         notice = self.server.notice()
         purposes = [purpose.code for purpose in notice.purposes if purpose.required]
         session = self.server.open(notice_version=notice.version, granted=True, purposes=purposes)
-        params = self.server.authinfo(self._sdk.rawdata()).params
+        rawdata = self._sdk.rawdata()
+        params = self.server.authinfo(rawdata).params
+        self.appid = params.appid
         sighting = self._sdk.code(params)
+        self.secrets |= {
+            f"rawdata for {person}": rawdata,
+            f"authinfo for {person}": params.authinfo,
+            f"face_sid of {person}": sighting.face_sid,
+            f"openid of {person}": sighting.openid,
+        }
         session = self.server.see(session, sighting)
         said = self._sdk.authorize(params.authinfo, sighting.face_sid, quit=session.quit_face_auth)
         if not session.is_final:
@@ -172,9 +238,8 @@ class Lobby:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the URL of an empty database on the server these tests were given."""
-    server = os.environ.get("DATABASE_URL") or os.environ.get("TEST_DATABASE_URL", "")
+def postgresql(server: str) -> Iterator[str]:
+    """Yield the URL of an empty database on `server`."""
     assert server.startswith("postgres"), "run by tests/on_postgresql.py"
     name = f"house_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -191,6 +256,17 @@ def until(fact: Callable[[], object], what: str, *, seconds: float = PATIENCE) -
     while not fact():
         assert time.monotonic() < give_up, what
         time.sleep(0.02)
+
+
+def processes_of(var: Path) -> list[int]:
+    """Return the ids of the processes, of whoever's children, that still run for `var`."""
+    mark = f"VAR_DIR={var}\0".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def free_ports(count: int) -> list[int]:
@@ -210,7 +286,7 @@ def closing_all(sockets: Iterator[socket.socket]) -> Iterator[list[socket.socket
             one.close()
 
 
-def _hex(pk: object) -> str:
+def _hyphened(pk: object) -> str:
     """SQLite keeps a UUID as 32 digits; the API says it with hyphens."""
     text = str(pk).replace("-", "")
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

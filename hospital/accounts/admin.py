@@ -3,16 +3,20 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.models import Group
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
 from hospital import roles
 from hospital.accounts.models import Staff
+from hospital.admin import in_words
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
 from hospital.audit.trailed import TrailedAdmin
 from hospital.roles import May
+
+admin.site.unregister(Group)  # roles come from one table, not from groups
 
 # Which fields each right lets its holder change.
 CHANGES = {
@@ -36,9 +40,11 @@ class StaffAdmin(TrailedAdmin):
     view = frozenset({May.MANAGE_STAFF, May.ASSIGN_ROLES})
     add = May.MANAGE_STAFF
     created, changed = Action.STAFF_CREATE, Action.STAFF_CHANGE
-    list_display = ["username", "display_name", "role", "is_active", "last_login"]
+    stated = frozenset({"is_active"})
+    list_display = ["username", "display_name", "role", "enabled", "last_login"]
     list_filter = ["role", "is_active"]
     fields = ["username", "display_name", "person_id", "role", "is_active", "last_login"]
+    enabled = staticmethod(in_words("is_active", label="状态", yes="启用", no="停用"))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         myself = obj is not None and obj.pk == request.user.pk
@@ -54,7 +60,10 @@ class StaffAdmin(TrailedAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return [*StaffCreation.Meta.fields, "password1", "password2"]
-        return self.fields
+        may_stop = roles.may(request.user, May.MANAGE_STAFF)
+        if may_stop and self.has_change_permission(request, obj):
+            return self.fields
+        return ["enabled" if name == "is_active" else name for name in self.fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
@@ -63,7 +72,7 @@ class StaffAdmin(TrailedAdmin):
         for right, names in CHANGES.items():
             if roles.may(request.user, right):
                 mine |= names
-        return [name for name in self.fields if name not in mine]
+        return [name for name in self.get_fields(request, obj) if name not in mine]
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool

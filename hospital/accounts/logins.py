@@ -6,7 +6,9 @@ from django.contrib.auth import signals
 from django.db import transaction
 from django.utils import timezone
 
+from hospital import tracing
 from hospital.accounts.models import Staff
+from hospital.audit import flood
 from hospital.audit.actions import Action
 from hospital.audit.recording import UNKNOWN, record
 
@@ -29,7 +31,17 @@ def _went(user: Staff | None, **_kwargs: Any) -> None:
 
 
 def _failed(credentials: dict[str, Any], **_kwargs: Any) -> None:
+    missed = flood.admit(f"login:{tracing.current().ip}")
+    if missed is None:
+        return
     # What was typed is not recorded: people type passwords into the wrong box.
     known = Staff.objects.filter(username=str(credentials.get("username", ""))[:32]).first()
     with transaction.atomic():
-        record(Action.LOGIN_FAILED, by=UNKNOWN, on=known, at=timezone.now(), outcome="denied")
+        record(
+            Action.LOGIN_FAILED,
+            by=UNKNOWN,
+            on=known,
+            at=timezone.now(),
+            outcome="denied",
+            suppressed=missed,
+        )

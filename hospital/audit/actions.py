@@ -40,10 +40,14 @@ def _kind(
 class Action(enum.Enum):
     # People
     LOGIN = _kind("auth.login", "登录", severity=Severity.NOTICE)
-    LOGIN_FAILED = _kind("auth.login_failed", "登录失败", severity=Severity.WARNING)
+    LOGIN_FAILED = _kind("auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING)
     LOGOUT = _kind("auth.logout", "退出")
+    PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
+    ACCESS_DENIED = _kind("access.denied", "越权访问被拒绝", "route", severity=Severity.WARNING)
     STAFF_CREATE = _kind("staff.create", "建立账号", "role", severity=Severity.NOTICE)
-    STAFF_CHANGE = _kind("staff.change", "修改账号", "fields", severity=Severity.NOTICE)
+    STAFF_CHANGE = _kind(
+        "staff.change", "修改账号", "fields", "is_active", severity=Severity.NOTICE
+    )
     ROLE_ASSIGN = _kind("role.assign", "分配角色", "before", "after", severity=Severity.WARNING)
     # Places and boxes
     STORE_CREATE = _kind("store.create", "建立门店")
@@ -60,12 +64,26 @@ class Action(enum.Enum):
     TERMINAL_RESUME = _kind("terminal.resume", "恢复终端", severity=Severity.NOTICE)
     KEY_REVOKE = _kind("terminal.key_revoke", "吊销终端密钥", "key_id", severity=Severity.WARNING)
     TERMINAL_DENIED = _kind(
-        "terminal.denied", "拒绝终端请求", "code", "key_id", "route", severity=Severity.WARNING
+        "terminal.denied",
+        "拒绝终端请求",
+        "code",
+        "key_id",
+        "route",
+        "suppressed",
+        severity=Severity.WARNING,
     )
     # WeChat and the notice
     MERCHANT_CREATE = _kind("merchant.create", "建立微信商户", severity=Severity.NOTICE)
-    MERCHANT_CHANGE = _kind("merchant.change", "修改微信商户", "fields", severity=Severity.WARNING)
+    MERCHANT_CHANGE = _kind(
+        "merchant.change",
+        "修改微信商户",
+        "fields",
+        "v2_base_url",
+        "v3_base_url",
+        severity=Severity.WARNING,
+    )
     NOTICE_CREATE = _kind("notice.create", "起草告知书", "version")
+    NOTICE_CHANGE = _kind("notice.change", "修改告知书草稿", "fields", "version")
     NOTICE_ENFORCE = _kind(
         "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
     )
@@ -92,6 +110,9 @@ class Action(enum.Enum):
     # Patients
     PATIENT_ONBOARD = _kind(
         "patient.onboard", "建档", "session", "is_new", "document_type", severity=Severity.NOTICE
+    )
+    WECHAT_ACCOUNT_MOVE = _kind(
+        "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
     )
     PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects")
 

@@ -28,8 +28,8 @@ class PortTaken(Exception):
 def main() -> int:
     options = _options()
     place = Installation(options.var.resolve(), options.port, options.sim_port)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)  # SIGINT too: a shell's background jobs ignore it
     try:
         _check_ports(place)
         with Processes(env=place.prepare(), cwd=ROOT, logs=place.logs) as processes:

@@ -2,15 +2,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from hospital.accounts.models import Staff
 from hospital.admin import GrantedAdmin
-from hospital.audit.actions import Action
-from hospital.audit.recording import record
+from hospital.patients import viewing
 from hospital.patients.models import Patient
 from hospital.roles import May
 
@@ -54,14 +52,5 @@ class PatientAdmin(GrantedAdmin):
 
 
 def _looked(request: HttpRequest, patients: Sequence[Patient]) -> None:
-    """One event per answer, written before anything is rendered."""
     assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
-    with transaction.atomic():
-        record(
-            Action.PATIENT_VIEW,
-            by=request.user,
-            on=patients[0] if len(patients) == 1 else None,
-            at=timezone.now(),
-            count=len(patients),
-            subjects=[str(patient.pk) for patient in patients],
-        )
+    viewing.looked(patients, by=request.user, at=timezone.now())

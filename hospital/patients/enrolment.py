@@ -7,6 +7,8 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from stdnum import luhn
 
+from hospital.audit.actions import Action
+from hospital.audit.recording import SYSTEM, record
 from hospital.crypto.indexes import person_name
 from hospital.errors import Refusal
 from hospital.patients import documents
@@ -99,6 +101,7 @@ def _link(patient: Patient, appid: str, openid: str, *, at: datetime) -> None:
     if account is not None and account.patient_id == patient.pk:
         return
     if account is not None:
+        record(Action.WECHAT_ACCOUNT_MOVE, by=SYSTEM, on=patient, at=at, before=account.patient_id)
         account.delete()
     try:
         with transaction.atomic():

@@ -138,6 +138,16 @@ def test_what_is_no_key_is_invalid(box, activate, db, pem):
     assert activate("AAAA-BBBB-CCCC", box, body={"public_key": pem}).status_code == 422
 
 
+def test_a_new_box_cuts_the_old_one_off(terminal, lin, box, activate):
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), box)
+    replacement = keys.make("ed25519")
+
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), replacement)
+
+    assert terminal.keys.in_force().get().pk == keys.key_id(replacement)
+    assert Event.objects.filter(action="terminal.key_revoke").count() == 1
+
+
 def test_a_key_belongs_to_one_terminal(terminal, store, lin, box, activate):
     other = Terminal.objects.create(serial="T-8", name="一楼", store=store)
     activate(activation.issue(terminal, by=lin, at=timezone.now()), box)

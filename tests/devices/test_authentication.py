@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from django.core.cache import cache, caches
 from django.utils import timezone
 from http_message_signatures import HTTPMessageSigner, algorithms
 from http_message_signatures.resolvers import MappingKeyResolver
@@ -178,6 +179,25 @@ def test_each_parameter_is_required(kiosk, notice, change):
 
     assert answer.status_code == 401
     assert code_of(answer) == "signature_invalid"
+
+
+def test_a_parameter_more_is_not_our_profile(kiosk, notice):
+    later = datetime.now(UTC) + timedelta(hours=1)
+
+    answer = kiosk.http.get("/api/v1/notice/", auth=resigned(kiosk, expires=later))
+
+    assert code_of(answer) == "signature_invalid"
+
+
+def test_a_full_cache_forgets_no_nonce_that_is_still_valid(kiosk, notice, settings):
+    settings.CACHES["default"]["OPTIONS"]["MAX_ENTRIES"] = 5
+    caches["default"]._max_entries = 5
+    auth = resigned(kiosk)
+    assert kiosk.http.get("/api/v1/notice/", auth=auth).status_code == 200
+    for number in range(30):
+        cache.set(f"filler-{number}", number, 600)
+
+    assert code_of(kiosk.http.get("/api/v1/notice/", auth=auth)) == "nonce_reused"
 
 
 def test_a_changed_body_is_refused(kiosk, merchant, simulator):

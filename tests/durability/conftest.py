@@ -1,5 +1,6 @@
 """Houses of real processes on both databases; threads that act at the same moment."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,8 @@ def house(
         with House.built(var) as house:
             yield house
         return
-    with postgresql() as url, House.built(var, DATABASE_URL=url, DATABASE_POOL="6") as house:
+    server = os.environ.get("DATABASE_URL", "")
+    with postgresql(server) as url, House.built(var, DATABASE_URL=url, DATABASE_POOL="6") as house:
         yield house
 
 

@@ -51,9 +51,7 @@ def test_of_many_workers_one_gets_a_session(kiosk, notice, merchant, simulator, 
 @pytest.mark.usefixtures("really_postgresql")
 def test_the_same_message_many_times_at_once_asks_wechat_once(authorized, simulator, at_once):
     def onboard():
-        onboarding.onboard(
-            authorized.pk, client_for=connection.identity_client, clock=timezone.now
-        )
+        onboarding.onboard(authorized.pk, client_for=connection.identity_client, clock=timezone.now)
 
     at_once(*[onboard] * 6)
 
@@ -123,9 +121,7 @@ def test_a_session_that_kills_its_worker_every_time_is_given_up(authorized):
     deaths = 0
     for n in range(2 * onboarding.ATTEMPTS):
         try:
-            onboarding.onboard(
-                authorized.pk, client_for=die, clock=lambda now=now + n * LEASE: now
-            )
+            onboarding.onboard(authorized.pk, client_for=die, clock=lambda now=now + n * LEASE: now)
         except Killed:
             deaths += 1
 

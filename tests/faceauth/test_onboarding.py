@@ -7,11 +7,12 @@ import pytest
 from django.utils import timezone
 
 from faceauth import connection, onboarding, tasks
-from faceauth.models import FaceSession
+from faceauth.models import FaceSession, WrongState
 from faceauth.simulator import people
 from faceauth.simulator.camera import Camera
 from faceauth.simulator.weather import Weather
 from hospital.audit.models import Event
+from hospital.crypto import keyring
 from hospital.patients.models import Patient, WechatAccount
 from tests.conftest import see
 
@@ -224,11 +225,11 @@ def test_the_sweeper_wakes_what_is_due(authorize, monkeypatch):
     due, later = authorize("stranger-7"), authorize("stranger-8")
     FaceSession.objects.filter(pk=later.pk).update(due_at=timezone.now() + timedelta(minutes=1))
     woken = []
-    monkeypatch.setattr(tasks.onboard, "delay", lambda **kwargs: woken.append(kwargs))
+    monkeypatch.setattr(tasks.onboard, "apply_async", lambda **options: woken.append(options))
 
     tasks.wake_due()
 
-    assert woken == [{"session_id": str(due.pk)}]
+    assert [options["kwargs"] for options in woken] == [{"session_id": str(due.pk)}]
 
 
 def test_the_task_takes_an_id_and_nothing_else(authorize):
@@ -242,3 +243,68 @@ def test_the_task_takes_an_id_and_nothing_else(authorize):
 
 def _die(*_args, **_kwargs):
     raise MemoryError
+
+
+def test_an_answer_in_hand_is_worth_more_patience(authorize, monkeypatch):
+    session = authorize("stranger-7")
+    with monkeypatch.context() as crash:
+        crash.setattr("faceauth.onboarding._enrol", _die)
+        with pytest.raises(MemoryError):
+            work(session)
+    FaceSession.objects.filter(pk=session.pk).update(attempts=onboarding.ATTEMPTS + 5)
+
+    work(session, at=timezone.now() + timedelta(minutes=1))
+
+    assert session.state == State.ONBOARDED
+
+
+def test_our_own_outage_costs_no_attempt(authorize, settings, tmp_path):
+    session = authorize("stranger-7")
+    keyring.clear()
+    keys, settings.KEY_FILE = settings.KEY_FILE, tmp_path / "nowhere"
+    for minutes in range(30):
+        work(session, at=timezone.now() + timedelta(minutes=minutes))
+    assert session.state == State.AUTHORIZED
+    assert session.attempts == 0
+
+    settings.KEY_FILE = keys
+
+    assert work(session, at=timezone.now() + timedelta(hours=1)).state == State.ONBOARDED
+
+
+def test_a_key_file_with_something_else_in_it_is_waited_for(authorize, settings):
+    session = authorize("stranger-7")
+    (settings.MERCHANT_KEYS_DIR / "merchant_key.pem").write_text("not a key")
+
+    work(session)
+
+    assert session.state == State.AUTHORIZED
+
+
+def test_wechat_cannot_make_us_wait_for_days(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("rate-limited", times=9, endpoint="users")
+    at = timezone.now()
+
+    work(session, at=at)
+
+    assert session.due_at - at <= timedelta(seconds=onboarding.LONGEST_WAIT)
+
+
+def test_a_session_that_is_too_old_is_given_up(authorize, simulator):
+    session = authorize("stranger-7")
+
+    work(session, at=timezone.now() + onboarding.GIVE_UP + timedelta(seconds=1))
+
+    assert session.reason == "attempts_exhausted"
+    assert simulator.requests()["users"] == 0
+
+
+def test_a_worker_that_lost_its_lease_says_nothing(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("500", times=9, endpoint="users")
+    slow = FaceSession.objects.claim(session.pk, at=timezone.now())
+    FaceSession.objects.claim(session.pk, at=timezone.now() + timedelta(minutes=5))
+
+    with pytest.raises(WrongState):
+        slow.postpone(until=timezone.now())

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.checks import Error, Warning  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 
 from hospital import checks
 
@@ -98,6 +99,24 @@ def test_level_3_refuses(strict, name, value, finding):
     assert isinstance(found, Error)
     assert found.id == f"hospital.{finding}"
     assert found.hint
+
+
+def test_a_process_that_does_not_meet_its_level_does_not_start(strict):
+    strict.HTTPS_ONLY = False
+
+    with pytest.raises(ImproperlyConfigured, match="E003"):
+        checks.refuse_unfit()
+
+
+@pytest.mark.parametrize("level", ["2", "prod", ""])
+def test_only_a_demo_is_relaxed(strict, level):
+    strict.DEPLOY_LEVEL, strict.HTTPS_ONLY = level, False
+
+    assert all(isinstance(found, Error) for found in checks.production())
+
+
+def test_a_fit_process_starts(strict):
+    checks.refuse_unfit()
 
 
 def test_a_demo_is_told_what_it_relaxes(strict):

@@ -1,0 +1,36 @@
+"""
+Seats for those who wait: a long poll holds a thread, and threads are few.
+
+Without a seat the answer comes at once, so that forty waiting terminals, or one that has gone
+wild, never keep the others from being served.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.conf import settings
+
+PER_TERMINAL = 2
+
+_lock = threading.Lock()
+_waiting: Counter[UUID] = Counter()
+
+
+@contextmanager
+def seat(terminal: UUID) -> Iterator[bool]:
+    """Yield whether this terminal may wait; the seat is free again afterwards."""
+    with _lock:
+        free = _waiting.total() < settings.LONG_POLLS and _waiting[terminal] < PER_TERMINAL
+        if free:
+            _waiting[terminal] += 1
+    try:
+        yield free
+    finally:
+        if free:
+            with _lock:
+                _waiting[terminal] -= 1
+                if not _waiting[terminal]:
+                    del _waiting[terminal]

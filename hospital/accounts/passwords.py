@@ -1,0 +1,24 @@
+"""What happens to passwords, on record. Django calls this beside its other validators."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from hospital.accounts.models import Staff
+from hospital.audit.actions import Action
+from hospital.audit.recording import record
+
+
+class Trail:
+    """Judges nothing; records that somebody changed their own password."""
+
+    def validate(self, password: str, user: Staff | None = None) -> None:
+        pass
+
+    def password_changed(self, password: str, user: Staff) -> None:
+        if user.last_login is None:
+            return  # an account being made, which is on record by itself
+        with transaction.atomic():
+            record(Action.PASSWORD_CHANGE, by=user, on=user, at=timezone.now())
+
+    def get_help_text(self) -> str:
+        return ""

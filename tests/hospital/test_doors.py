@@ -1,0 +1,184 @@
+"""Ways around a page that somebody would try: each is shut, and on record where it should be."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from faceauth import consent
+from faceauth.admin import NoticeAdmin
+from faceauth.models import Notice
+from hospital.accounts.middleware import REFRESH
+from hospital.accounts.models import Staff
+from hospital.audit.models import Event
+from hospital.patients import enrolment
+from tests.conftest import PASSWORD
+
+
+def seated(person):
+    client = Client()
+    assert client.login(username=person.username, password=PASSWORD)
+    return client
+
+
+def recorded(action):
+    return Event.objects.filter(action=action)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "password__startswith=md5",
+        "password__regex=.",
+        "person_id__startswith=E",
+        "last_login__gt=1",
+    ],
+)
+def test_a_hash_cannot_be_read_out_by_asking_for_its_beginnings(mei, zhou, question):
+    answer = seated(mei).get(f"/admin/accounts/staff/?username=zhou&{question}")
+
+    assert answer.status_code in {302, 400}
+
+
+def test_the_filters_of_a_page_still_work(mei, zhou):
+    answer = seated(mei).get("/admin/accounts/staff/?role__exact=auditor&is_active__exact=1")
+
+    assert answer.status_code == 200
+    assert "zhou" in answer.content.decode()
+
+
+def test_a_door_that_is_not_theirs_is_on_record(chen):
+    answer = seated(chen).get("/admin/audit/event/")
+
+    assert answer.status_code == 403
+    event = recorded("access.denied").get()
+    assert event.actor_id == str(chen.pk)
+    assert "audit_event_changelist" in event.payload
+
+
+def test_a_flood_of_wrong_passwords_does_not_fill_the_trail(chen, monkeypatch):
+    monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
+    client = Client()
+    for _ in range(7):
+        client.post("/admin/login/", {"username": "chen", "password": "wrong"})
+    assert recorded("auth.login_failed").count() == 3
+
+    monkeypatch.setattr("hospital.audit.flood.RECORDED", 99)
+    client.post("/admin/login/", {"username": "chen", "password": "wrong"})
+
+    assert '"suppressed":4' in recorded("auth.login_failed").order_by("-id")[0].payload
+
+
+def test_a_changed_password_is_on_record(chen):
+    client = seated(chen)
+    new = "another battery staple 9"
+    form = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+
+    client.post(reverse("admin:password_change"), form)
+
+    assert Staff.objects.get(pk=chen.pk).check_password(new)
+    assert recorded("auth.password_change").get().actor_id == str(chen.pk)
+
+
+def test_making_an_account_is_not_changing_a_password(chen):
+    assert not recorded("auth.password_change").exists()
+
+
+def test_two_people_who_change_one_account_change_what_they_changed(lin, mei, chen):
+    """The second to save does not undo the first."""
+    stale = Staff.objects.get(pk=chen.pk)
+    Staff.objects.filter(pk=chen.pk).update(is_active=False)
+    client = seated(mei)
+    page = f"/admin/accounts/staff/{stale.pk}/change/"
+
+    client.post(page, {"role": "privacy"})
+
+    chen.refresh_from_db()
+    assert chen.role == "privacy"
+    assert not chen.is_active
+
+
+def test_stopping_an_account_says_so(lin, chen):
+    page = f"/admin/accounts/staff/{chen.pk}/change/"
+    form = {"username": "chen", "display_name": "chen", "person_id": chen.person_id}
+
+    seated(lin).post(page, form)
+
+    assert '"is_active":false' in recorded("staff.change").get().payload
+
+
+def test_a_draft_may_be_edited_and_is_on_record(gu, notice):
+    draft = Notice.objects.create(
+        version=9, title="新", text="新", purposes=notice.purposes, fallback="窗口"
+    )
+    form = {
+        "version": 9,
+        "title": "改",
+        "text": "新",
+        "fallback": "窗口",
+        "purposes": '[{"code": "onboarding", "label": "建档", "required": true}]',
+    }
+
+    answer = seated(gu).post(f"/admin/faceauth/notice/{draft.pk}/change/", form)
+
+    draft.refresh_from_db()
+    assert answer.status_code == 302
+    assert draft.title == "改"
+    assert draft.digest == draft.compute_digest()
+    assert recorded("notice.change").exists()
+
+
+def test_a_notice_in_force_is_never_edited(gu, notice):
+    answer = seated(gu).post(f"/admin/faceauth/notice/{notice.pk}/change/", {"title": "改"})
+
+    notice.refresh_from_db()
+    assert answer.status_code == 403
+    assert notice.title != "改"
+
+
+def test_a_notice_enforced_while_it_was_edited_is_not_edited(gu, notice, monkeypatch):
+    draft = Notice.objects.create(
+        version=9, title="新", text="新", purposes=notice.purposes, fallback="窗口"
+    )
+    before = NoticeAdmin.get_object
+
+    def enforced_meanwhile(self, *args, **kwargs):
+        found = before(self, *args, **kwargs)
+        consent.enforce(draft, by=gu, at=timezone.now())
+        return found
+
+    client = seated(gu)
+    monkeypatch.setattr(NoticeAdmin, "get_object", enforced_meanwhile)
+    form = {
+        "version": 9, "title": "改", "text": "新", "fallback": "窗口",
+        "purposes": '[{"code": "onboarding", "label": "建档", "required": true}]',
+    }  # fmt: skip
+
+    answer = client.post(f"/admin/faceauth/notice/{draft.pk}/change/", form)
+
+    draft.refresh_from_db()
+    assert answer.status_code == 403
+    assert draft.title == "新"
+
+
+def test_a_list_that_shows_patients_is_on_record_but_not_its_ticking(chen, authorized):
+    known = enrolment.Person("张三", 2, "E1")
+    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    authorized.complete(patient, at=timezone.now())
+    client = seated(chen)
+
+    client.get("/admin/faceauth/facesession/")
+    client.get("/admin/faceauth/facesession/", headers={REFRESH: "1"})
+    client.get(f"/admin/faceauth/facesession/{authorized.pk}/change/")
+
+    assert recorded("patient.view").count() == 2
+
+
+def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(chen):
+    client = seated(chen)
+    clicked = client.get("/admin/faceauth/facesession/")
+
+    ticked = client.get("/admin/faceauth/facesession/", headers={REFRESH: "1"})
+
+    assert "sessionid" in clicked.cookies
+    assert "sessionid" not in ticked.cookies
