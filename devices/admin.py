@@ -1,4 +1,6 @@
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -6,7 +8,7 @@ from django.utils import timezone
 
 from devices import activation, presence, suspension
 from devices.models import Store, Terminal
-from hospital.accounts.models import Staff
+from hospital.accounts.models import staff_of
 from hospital.audit.actions import Action
 from hospital.audit.trailed import TrailedAdmin
 from hospital.roles import May
@@ -26,10 +28,15 @@ SEEN = (
     "model",
     "sdk_version",
     "agent_version",
+    "os",
     "camera",
     "clock_offset",
     "last_seen_at",
 )
+
+
+class TerminalActionForm(ActionForm):
+    reason = forms.CharField(label="停用原因", max_length=200, required=False)
 
 
 @admin.register(Terminal)
@@ -42,6 +49,7 @@ class TerminalAdmin(TrailedAdmin):
     list_filter = ["store"]
     fields = ("serial", "name", "store", *SEEN)
     readonly_fields = SEEN
+    action_form = TerminalActionForm
     actions = ["issue_code", "revoke_keys", "suspend", "resume"]
 
     @admin.display(description="状态")
@@ -56,7 +64,7 @@ class TerminalAdmin(TrailedAdmin):
     def issue_code(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> HttpResponse:
         """Show the codes in this very answer: a message would keep them in a cookie."""
         issued = [
-            (terminal, activation.issue(terminal, by=_staff(request), at=timezone.now()))
+            (terminal, activation.issue(terminal, by=staff_of(request), at=timezone.now()))
             for terminal in queryset
         ]
         context = {**self.admin_site.each_context(request), "title": "激活码", "issued": issued}
@@ -66,15 +74,19 @@ class TerminalAdmin(TrailedAdmin):
     def revoke_keys(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> None:
         for terminal in queryset:
             for key in terminal.keys.in_force():
-                activation.revoke(key, by=_staff(request), at=timezone.now())
+                activation.revoke(key, by=staff_of(request), at=timezone.now())
             self.message_user(request, f"{terminal}：密钥已吊销，须重新激活")
 
     @admin.action(description="停用所选终端", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> None:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            self.message_user(request, "请填写停用原因", messages.ERROR)
+            return
         for terminal in queryset:
             try:
                 suspension.suspend(
-                    terminal, by=_staff(request), at=timezone.now(), reason="后台停用"
+                    terminal, by=staff_of(request), at=timezone.now(), reason=reason[:200]
                 )
             except suspension.AlreadySuspended as exc:
                 self.message_user(request, f"{terminal}：{exc}", messages.WARNING)
@@ -85,13 +97,8 @@ class TerminalAdmin(TrailedAdmin):
     def resume(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> None:
         for terminal in queryset:
             try:
-                suspension.resume(terminal, by=_staff(request), at=timezone.now())
+                suspension.resume(terminal, by=staff_of(request), at=timezone.now())
             except suspension.NotSuspended as exc:
                 self.message_user(request, f"{terminal}：{exc}", messages.WARNING)
             else:
                 self.message_user(request, f"{terminal}：已恢复")
-
-
-def _staff(request: HttpRequest) -> Staff:
-    assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
-    return request.user

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -77,24 +78,24 @@ def once(
     return response
 
 
-def is_repeat(request: Request, terminal: Terminal, *, at: datetime) -> bool:
+def took_effect(request: Request, terminal: Terminal) -> bool:
     """
-    Whether this very request came before under its key; for a call with no answer to keep.
+    Whether this very request was noted before; for a call with no answer to keep.
 
     :raises KeyMalformed:
     :raises KeyReused: the key came with another path or body before
     """
-    key = named_key(request)
-    if not key:
-        return False
-    print_ = fingerprint(request)
-    try:
-        _claim(terminal, key, print_, at=at)
-    except _Claimed:
-        if StoredAnswer.objects.get(terminal=terminal, key=key).fingerprint != print_:
-            raise KeyReused from None
-        return True
-    return False
+    stored = StoredAnswer.objects.filter(terminal=terminal, key=named_key(request)).first()
+    if stored is not None and stored.fingerprint != fingerprint(request):
+        raise KeyReused
+    return stored is not None
+
+
+def note(request: Request, terminal: Terminal, *, at: datetime) -> None:
+    """Note under its key, if it has one, that this request took effect."""
+    if key := named_key(request):
+        with suppress(_Claimed):
+            _claim(terminal, key, fingerprint(request), at=at)
 
 
 def replay(terminal: Terminal, key: str, print_: str) -> Response:

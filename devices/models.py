@@ -29,6 +29,11 @@ class Store(models.Model):
 class Terminal(models.Model):
     """终端: one box on one wall. It signs with a key of its own."""
 
+    class Camera(models.TextChoices):
+        READY = "ready", "就绪"
+        BUSY = "busy", "占用中"
+        MISSING = "missing", "未找到"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     serial = models.SlugField("终端编号", max_length=32, unique=True)  # WeChat's device_id
     name = models.CharField("位置", max_length=64)
@@ -36,7 +41,10 @@ class Terminal(models.Model):
     model = models.CharField("型号", max_length=64, blank=True, editable=False)
     sdk_version = models.CharField("SDK 版本", max_length=32, blank=True, editable=False)
     agent_version = models.CharField("程序版本", max_length=32, blank=True, editable=False)
-    camera = models.CharField("摄像头", max_length=16, blank=True, editable=False)
+    os = models.CharField("操作系统", max_length=64, blank=True, editable=False)
+    camera = models.CharField(
+        "摄像头", max_length=16, choices=Camera.choices, blank=True, editable=False
+    )
     clock_offset = models.FloatField("时钟偏差（秒）", null=True, editable=False)
     last_seen_at = models.DateTimeField("最近心跳", null=True, editable=False)
 

@@ -12,7 +12,7 @@ def hear(terminal: Terminal, *, at: datetime, clock: float, **seen: str) -> floa
     Note a heartbeat.
 
     :param clock: the terminal's own time, unix seconds
-    :param seen: `agent_version`, `sdk_version`, `camera`
+    :param seen: `agent_version`, `sdk_version`, `os`, `camera`
     :returns: the terminal's offset from our time, seconds, positive when it is ahead
     """
     offset = round(clock - at.timestamp(), 3)

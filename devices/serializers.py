@@ -2,6 +2,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from devices.models import Terminal
 from hospital.api import StrictSerializer
 
 
@@ -35,7 +36,7 @@ class HeartbeatSerializer(StrictSerializer):
     agent_version = serializers.CharField(max_length=32)
     sdk_version = serializers.CharField(max_length=32)
     os = serializers.CharField(max_length=64, required=False)
-    camera = serializers.ChoiceField(["ready", "busy", "missing"])
+    camera = serializers.ChoiceField(Terminal.Camera.values)
     clock = serializers.FloatField(min_value=0, max_value=1e11, help_text="终端时间，unix 秒")
 
 

@@ -11,9 +11,9 @@ from django.utils.html import format_html
 
 from faceauth import consent
 from faceauth.models import Consent, FaceSession, Merchant, Notice
-from faceauth.reasons import reason
+from faceauth.reasons import for_staff
 from hospital.accounts.middleware import by_itself
-from hospital.accounts.models import Staff
+from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin, in_words
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
@@ -70,8 +70,7 @@ class FaceSessionAdmin(GrantedAdmin):
 
     @admin.display(description="说明")
     def explanation(self, session: FaceSession) -> str:
-        why = reason(session)
-        return why["detail"] if why else "—"
+        return for_staff(session) or "—"
 
     @admin.display(description="同意")
     def consent_shown(self, session: FaceSession) -> str:
@@ -80,15 +79,15 @@ class FaceSessionAdmin(GrantedAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
-        if "cl" in listed and not by_itself(request):  # who opened it is known; it ticks on
-            _looked(request, [session.patient for session in listed["cl"].result_list])
+        if "cl" in listed:
+            _show(request, [session.patient for session in listed["cl"].result_list])
         return response
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         session: FaceSession = context["original"]
-        _looked(request, [session.patient])
+        _show(request, [session.patient])
         steps = [
             {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
             for event in Event.objects.on(session).order_by("id")
@@ -115,6 +114,10 @@ class NoticeAdmin(TrailedAdmin):
     readonly_fields = ["in_force_from", "digest"]
     actions = ["enforce"]
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        example = {"code": "onboarding", "label": "用我的姓名和证件号码建立就诊档案"}
+        return {"purposes": [{**example, "required": True}]}
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A notice somebody may have agreed to is never edited."""
         in_force = obj is not None and obj.in_force_from is not None
@@ -130,17 +133,16 @@ class NoticeAdmin(TrailedAdmin):
 
     @admin.action(description="使所选告知书生效", permissions=["change"])
     def enforce(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:
-        assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
         for notice in queryset:
             try:
-                consent.enforce(notice, by=request.user, at=timezone.now())
+                consent.enforce(notice, by=staff_of(request), at=timezone.now())
             except consent.AlreadyInForce as exc:
                 self.message_user(request, f"{notice}：{exc}", messages.WARNING)
             else:
                 self.message_user(request, f"{notice}：已生效")
 
 
-CONSENT_SHOWN = ("at", "answer", "purposes", "notice", "notice_digest", "place")
+CONSENT_SHOWN = ("at", "answer", "agreed", "notice", "notice_digest", "place")
 
 
 @admin.register(Consent)
@@ -150,6 +152,12 @@ class ConsentAdmin(GrantedAdmin):
     list_filter = ["granted"]
     list_select_related = ["notice", "terminal"]
     fields = readonly_fields = CONSENT_SHOWN
+
+    @admin.display(description="同意的目的")
+    def agreed(self, consent: Consent) -> str:
+        labels = {purpose["code"]: purpose["label"] for purpose in consent.notice.purposes}
+        return "；".join(labels.get(code, code) for code in consent.purposes) or "—"
+
     answer = staticmethod(in_words("granted", label="表态", yes="同意", no="不同意"))
 
     @admin.display(description="终端")
@@ -179,7 +187,8 @@ def _place(visit: FaceSession | Consent) -> str:
     return f"{visit.terminal.name}（{visit.terminal}）"
 
 
-def _looked(request: HttpRequest, patients: list[Patient | None]) -> None:
-    assert isinstance(request.user, Staff)  # noqa: S101 (admin pages need a login)
+def _show(request: HttpRequest, patients: list[Patient | None]) -> None:
     shown = list({patient.pk: patient for patient in patients if patient}.values())
-    viewing.looked(shown, by=request.user, at=timezone.now())
+    viewing.prepare(shown)
+    if not by_itself(request):  # who opened the page is known; it ticks on
+        viewing.looked(shown, by=staff_of(request), at=timezone.now())

@@ -39,7 +39,7 @@ class Refused(Refusal):
     """WeChat refuses us: our configuration, or the terminal's registration with WeChat."""
 
     code = "wechat_refused"
-    message = "微信拒绝了本终端的请求，请联系系统管理员核对商户与设备登记"
+    message = "微信拒绝了本终端的请求，请到人工窗口办理，并告知工作人员核对商户与设备登记"
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,10 @@ class Merchant(models.Model):
             raise ValidationError("正式环境只能使用微信的接入地址")
         if not all(re.match("https?://", url) for url in (self.v2_base_url, self.v3_base_url)):
             raise ValidationError("接入地址须以 https:// 开头")
+        if self.sub_mch_id and not self.sub_serial_no:
+            raise ValidationError("服务商模式须填写子商户证书序列号")
+        if self.sign_type == self.SignType.MD5 and settings.DEPLOY_LEVEL != "demo":
+            raise ValidationError("正式环境不能使用 MD5 签名")
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):

@@ -64,7 +64,7 @@ def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
     except (Unavailable, NotConfigured) as exc:  # ours: keys or configuration
         _postpone(session, _code(exc), after=LONGEST_WAIT / 4, at=clock(), counted=False)
     except (wechat.Rejected, wechat.Undecryptable, Unsuitable, enrolment.NameDiffers) as exc:
-        _fail(session, _code(exc), at=clock())
+        _fail(session, _code(exc), at=clock(), wechat=getattr(exc, "request_id", ""))
     except _NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
 
@@ -173,9 +173,18 @@ def _postpone(
 
 
 @transaction.atomic
-def _fail(session: FaceSession, code: str, *, at: datetime) -> None:
+def _fail(session: FaceSession, code: str, *, at: datetime, wechat: str = "") -> None:
+    """:param wechat: WeChat's own id of the request it rejected, to quote to them"""
     session.end(State.FAILED, at=at, reason=code)
-    record(Action.SESSION_FAIL, by=SYSTEM, on=session, at=at, outcome="failed", code=code)
+    record(
+        Action.SESSION_FAIL,
+        by=SYSTEM,
+        on=session,
+        at=at,
+        outcome="failed",
+        code=code,
+        wechat_request_id=wechat or session.wechat_request_id,
+    )
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Why a session ended, in a sentence a patient understands."""
+"""Why a session ended: in a sentence a patient understands, and in one for the desk."""
 
 from faceauth.models import FaceSession
 
@@ -16,6 +16,18 @@ _BY_CODE = {
     "name_differs": "该证件已建档但姓名不一致，请到人工窗口核对",
     "document_unsuitable": "该证件不能用于建档，请到人工窗口办理",
 }
+_FOR_STAFF = {
+    State.REFUSED: "患者未同意刷脸建档，可凭证件人工建档",
+    State.DECLINED: "患者未在微信上授权，可请其重新刷脸或人工建档",
+    State.GUARDIAN_REQUIRED: "未满十四周岁，须由监护人陪同办理；未保存其信息",
+    State.EXPIRED: "超时未完成，请患者重新刷脸",
+}
+_CODE_FOR_STAFF = {
+    "authorization_failed": "微信授权没有成功，可请患者重新刷脸",
+    "attempts_exhausted": "多次尝试后仍未成功，请人工建档，并检查网络与密钥",
+    "name_differs": "该证件已建档但姓名不一致，请核对身份",
+    "document_unsuitable": "该证件不能用于建档，请凭其他证件人工建档",
+}
 _OTHERWISE = "刷脸建档没有成功，请到人工窗口办理"
 
 
@@ -27,3 +39,13 @@ def reason(session: FaceSession) -> dict[str, str] | None:
     if state in _BY_STATE:
         return {"code": state.value, "detail": _BY_STATE[state]}
     return None
+
+
+def for_staff(session: FaceSession) -> str:
+    """Return what a registrar should know and do about an ended session; "" if nothing."""
+    state = State(session.state)
+    if state == State.FAILED:
+        return _CODE_FOR_STAFF.get(
+            session.reason, f"微信未能确认身份（{session.reason}），请人工建档"
+        )
+    return _FOR_STAFF.get(state, "")

@@ -18,7 +18,7 @@ CANCELLED = "USER_CANCEL"
 
 class FaceSidNeeded(Refusal):
     code = "face_sid_required"
-    message = "没有识别到人脸凭证，请重新刷脸"
+    message = "没有收到刷脸凭证，请重新刷脸"
 
 
 class FaceSidUsed(Refusal):
@@ -46,6 +46,8 @@ def see(session: FaceSession, *, face_sid: str, openids: dict[str, str], at: dat
         session.recognise(known, at=at)
         record(Action.SESSION_RECOGNISE, by=terminal, on=session, at=at, patient=str(known.pk))
         return
+    if session.state not in {State.OPENED, State.SEEN}:
+        raise WrongState
     if not face_sid:
         raise FaceSidNeeded
     index = face_sid_index(face_sid)

@@ -53,7 +53,7 @@ class AuthinfoView(TerminalView):
         asked = _valid(AuthinfoRequestSerializer, request)
         merchant, now = Merchant.objects.current(), timezone.now()
         # The cache answers a retry; what it must not do is refresh a second time.
-        repeat = idempotency.is_repeat(request, self.terminal, at=now)
+        repeat = idempotency.took_effect(request, self.terminal)
         made = credential(
             self.terminal,
             rawdata=asked["rawdata"],
@@ -62,6 +62,7 @@ class AuthinfoView(TerminalView):
             client=connection.authinfo_client(merchant),
             at=now,
         )
+        idempotency.note(request, self.terminal, at=now)
         answer = {
             "authinfo": made.authinfo,
             "expires_in": made.seconds_left(at=now),
@@ -197,8 +198,8 @@ class HeartbeatView(TerminalView):
     )
     def post(self, request: Request) -> Response:
         seen, now = _valid(HeartbeatSerializer, request), timezone.now()
-        idempotency.is_repeat(request, self.terminal, at=now)  # a beat is the same beat anyway
-        seen.pop("os", None)
+        idempotency.took_effect(request, self.terminal)
+        idempotency.note(request, self.terminal, at=now)
         notice = Notice.objects.in_force(now)
         answer = {
             "server_time": now.isoformat(),

@@ -5,6 +5,7 @@ import re
 from typing import Any, NoReturn
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.response import Response
@@ -35,6 +36,8 @@ FIELD_DETAILS = {
     "null": "不能为空",
     "blank": "不能为空",
     "empty": "不能为空",
+    "max_value": "超出范围",
+    "min_value": "超出范围",
     "max_length": "过长",
     "min_length": "过短",
     "unknown_field": "没有这个字段",
@@ -79,7 +82,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     request_id = serializers.CharField()
 
 
-def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noqa: PLR0911 (a table)
+def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noqa: C901, PLR0911 (a table)
     """Turn an exception into an RFC 9457 problem, or None to let it be a logged 500."""
     match exc:
         case Refusal():
@@ -88,6 +91,8 @@ def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noq
             answer = _problem(status.HTTP_503_SERVICE_UNAVAILABLE, exc.code, str(exc))
             answer["Retry-After"] = str(max(1, round(exc.retry_after)))
             return answer
+        case OperationalError() | InterfaceError():  # the database restarts: so can the request
+            return problem(Unavailable(), _context)
         case RequestDataTooBig():
             return _problem(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large")
         case exceptions.ValidationError():

@@ -11,7 +11,7 @@ import django_stubs_ext
 import environ
 import structlog
 
-from hospital.tracing import frames_only
+from hospital.redaction import frames_only
 
 django_stubs_ext.monkeypatch()  # lets annotations like ModelAdmin[Store] exist at run time
 
@@ -102,6 +102,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the server may have restarted
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": env.int("DATABASE_POOL", default=20),
@@ -290,7 +291,7 @@ LOGGING = {
         "httpcore": {"level": "WARNING"},
         # Its message would quote the raw path; RequestTrace logs the route and the frames.
         "django.request": {"level": "CRITICAL"},
-        "django.security": {"level": "ERROR"},
+        "django.security": {"level": "CRITICAL"},  # would quote a forged Host header
         "kombu.connection": {"level": "ERROR"},  # warns that a folder has no host name
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

@@ -5,21 +5,16 @@ Nothing here writes a path, a query or an exception's message: they could carry 
 """
 
 import time
-import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
 from uuid6 import uuid7
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-    from structlog.typing import EventDict, WrappedLogger
 
 # Answered as 4xx by Django: somebody's mistake, not a bug.
 EXPECTED = (Http404, PermissionDenied, SuspiciousOperation)
@@ -47,10 +42,10 @@ def current() -> Trace:
 class RequestTrace:
     """Outermost middleware: name the request, time it, log one line about it."""
 
-    def __init__(self, get_response: "Callable[[HttpRequest], HttpResponse]") -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: "HttpRequest") -> "HttpResponse":
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(uuid7())  # ours: what a client sends could be a person, or another's
         peer = request.META.get("REMOTE_ADDR", "")
         token = _trace.set(Trace(request_id, client_ip(request), peer))
@@ -71,20 +66,18 @@ class RequestTrace:
         response["X-Request-Id"] = request_id
         return response
 
-    def process_exception(self, request: "HttpRequest", exception: Exception) -> None:
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         if not isinstance(exception, EXPECTED):
             log.error("bug", route=_route(request), exc_info=exception)
 
 
-def client_ip(request: "HttpRequest") -> str:
+def client_ip(request: HttpRequest) -> str:
     """
     Return the client's address as far as we can know it.
 
     `X-Forwarded-For` is counted back over `TRUSTED_PROXIES`; with none it is ignored,
     since anybody can send it.
     """
-    from django.conf import settings  # noqa: PLC0415 (settings import this module's processor)
-
     peer: str = request.META.get("REMOTE_ADDR", "")
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
     proxies: int = settings.TRUSTED_PROXIES
@@ -96,30 +89,6 @@ def client_ip(request: "HttpRequest") -> str:
         return peer
 
 
-def frames_only(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
-    """Log processor: an exception becomes its types and frames, never its message."""
-    info = event.pop("exc_info", None)
-    exception = info[1] if isinstance(info, tuple) else info
-    if isinstance(exception, BaseException):
-        event["exception"] = [type(exc).__name__ for exc in _chain(exception)]
-        event["frames"] = [
-            f"{frame.filename}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(exception.__traceback__)
-        ]
-        record = event.get("_record")
-        if record is not None:  # a library's message may quote the exception: keep its template
-            event["event"] = str(record.msg)
-    return event
-
-
-def _chain(exc: BaseException | None) -> list[BaseException]:
-    chain: list[BaseException] = []
-    while exc is not None and exc not in chain:
-        chain.append(exc)
-        exc = exc.__cause__ or exc.__context__
-    return chain
-
-
-def _route(request: "HttpRequest") -> str:
+def _route(request: HttpRequest) -> str:
     match = request.resolver_match
     return match.view_name if match else "unmatched"

@@ -17,7 +17,7 @@ LONGEST_OS = 64  # characters
 
 STATES = {
     "onboarded": "建档完成",
-    "recognised": "老患者，已识别",
+    "recognised": "复诊患者，已识别",
     "refused": "未同意刷脸",
     "declined": "未在微信界面确认",
     "guardian_required": "未满 14 周岁，请监护人到人工窗口办理",

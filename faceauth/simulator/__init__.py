@@ -6,6 +6,6 @@ A WSGI application, so that tests use it as a transport and `runsimulator` puts 
 
 from faceauth.simulator.app import Simulator
 from faceauth.simulator.people import Person
-from faceauth.simulator.server import listen, serve
+from faceauth.simulator.server import listen
 
-__all__ = ["Person", "Simulator", "listen", "serve"]
+__all__ = ["Person", "Simulator", "listen"]

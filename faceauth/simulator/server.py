@@ -41,16 +41,6 @@ def listen(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> S
     return Server(simulator, host, port)
 
 
-def serve(simulator: Simulator, *, host: str = "127.0.0.1", port: int) -> None:
-    """
-    Serve until interrupted.
-
-    :raises OSError: the port is taken
-    """
-    with listen(simulator, host=host, port=port) as server:
-        server.serve_forever()
-
-
 class _Connection(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"

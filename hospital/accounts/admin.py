@@ -41,6 +41,7 @@ class StaffAdmin(TrailedAdmin):
     add = May.MANAGE_STAFF
     created, changed = Action.STAFF_CREATE, Action.STAFF_CHANGE
     stated = frozenset({"is_active"})
+    apart = frozenset({"role"})
     list_display = ["username", "display_name", "role", "enabled", "last_login"]
     list_filter = ["role", "is_active"]
     fields = ["username", "display_name", "person_id", "role", "is_active", "last_login"]

@@ -82,7 +82,7 @@ class Action(enum.Enum):
         "v3_base_url",
         severity=Severity.WARNING,
     )
-    NOTICE_CREATE = _kind("notice.create", "起草告知书", "version")
+    NOTICE_CREATE = _kind("notice.create", "起草告知书")
     NOTICE_CHANGE = _kind("notice.change", "修改告知书草稿", "fields", "version")
     NOTICE_ENFORCE = _kind(
         "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
@@ -101,7 +101,9 @@ class Action(enum.Enum):
     SESSION_AUTHORIZE = _kind("session.authorize", "患者授权")
     SESSION_DECLINE = _kind("session.decline", "患者在微信上拒绝授权")
     SESSION_GUARDIAN = _kind("session.guardian", "不满十四周岁，转监护人办理")
-    SESSION_FAIL = _kind("session.fail", "建档失败", "code", severity=Severity.WARNING)
+    SESSION_FAIL = _kind(
+        "session.fail", "建档失败", "code", "wechat_request_id", severity=Severity.WARNING
+    )
     SESSION_EXPIRE = _kind("session.expire", "会话过期")
     WECHAT_ANSWER = _kind("wechat.answer", "取得微信应答", "wechat_request_id", "attempt")
     WECHAT_RETRY = _kind(

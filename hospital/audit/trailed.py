@@ -18,18 +18,25 @@ class TrailedAdmin(GrantedAdmin):
     created: ClassVar[Action]
     changed: ClassVar[Action]
     stated: ClassVar[frozenset[str]] = frozenset()  # fields whose new value is a fact
+    apart: ClassVar[frozenset[str]] = frozenset()  # fields whose change is an event of its own
 
     def save_model(
         self, request: HttpRequest, obj: models.Model, form: ModelForm[Any], change: bool
     ) -> None:
-        action, facts = self.created, {}
-        if change:
-            if not form.changed_data:
-                return
-            # Only what this person changed: another may be changing the rest right now.
-            obj.save(update_fields=form.changed_data)
-            action, facts = self.changed, {"fields": form.changed_data}
-            facts |= {name: getattr(obj, name) for name in self.stated if name in facts["fields"]}
-        else:
+        if not change:
             super().save_model(request, obj, form, change)
-        record(action, by=request.user, on=obj, at=timezone.now(), **facts)  # type: ignore[arg-type]
+            record(self.created, by=request.user, on=obj, at=timezone.now())  # type: ignore[arg-type]
+            return
+        # Only what this person changed: another may be changing the rest right now.
+        obj.save(update_fields=form.changed_data)
+        fields = set(form.changed_data) - self.apart
+        facts = {name: getattr(obj, name) for name in self.stated & fields}
+        if fields:
+            record(
+                self.changed,
+                by=request.user,  # type: ignore[arg-type]
+                on=obj,
+                at=timezone.now(),
+                fields=fields,
+                **facts,
+            )

@@ -56,6 +56,8 @@ def _options() -> argparse.Namespace:
 
 
 def _check_ports(place: Installation) -> None:
+    if place.port == place.sim_port:
+        raise PortTaken(f"PORT 与 SIM_PORT 不能都是 {place.port} / PORT and SIM_PORT must differ")
     for port, variable in ((place.port, "PORT"), (place.sim_port, "SIM_PORT")):
         if not is_free(port):
             raise PortTaken(
@@ -73,7 +75,7 @@ def _set_up(processes: Processes, place: Installation) -> None:
     processes.run("setup", *commands.setup(place))
     print("[3/4] 数据库    迁移完成，演示数据就绪", flush=True)
     processes.start("web", *commands.web(place))
-    processes.start("worker", *commands.worker(place))
+    processes.start("worker", *commands.worker())
     processes.wait_for_port(place.port)
     print(f"[4/4] 启动      web ✓  worker ✓   共 {time.monotonic() - began:.0f} 秒", flush=True)
 

@@ -53,7 +53,7 @@ def web(place: Installation) -> list[str]:
     ]
 
 
-def worker(place: Installation) -> list[str]:
+def worker() -> list[str]:
     return [
         sys.executable,
         "-m",
@@ -69,8 +69,6 @@ def worker(place: Installation) -> list[str]:
         "4",
         "--loglevel",
         "WARNING",
-        "--schedule",
-        str(place.var / "beat-schedule"),
         "--without-gossip",
         "--without-mingle",
         "--without-heartbeat",

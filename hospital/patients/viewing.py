@@ -7,7 +7,13 @@ from django.db import transaction
 
 from hospital.audit.actions import Action
 from hospital.audit.recording import HasActor, record
+from hospital.crypto import keyring
 from hospital.patients.models import Patient
+
+
+def prepare(patients: Sequence[Patient]) -> None:
+    """Fetch the keys of all these patients at once, before their names are opened one by one."""
+    keyring.prefetch(patient.pk for patient in patients)
 
 
 def looked(patients: Sequence[Patient], *, by: HasActor, at: datetime) -> None:

@@ -81,7 +81,8 @@ def test_a_worker_whose_lease_ran_out_changes_nothing_any_more(authorized):
     assert slow is not None
     assert quick is not None
 
-    slow.postpone(until=now + 100 * LEASE)
+    with pytest.raises(WrongState):
+        slow.postpone(until=now + 100 * LEASE)
     with pytest.raises(WrongState):
         slow.end(FaceSession.State.FAILED, at=now, reason="wechat:PARAM_ERROR")
     with pytest.raises(WrongState):

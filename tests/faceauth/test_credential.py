@@ -143,10 +143,8 @@ def test_every_issue_is_on_record_without_the_credential(ask):
     ask()
 
     events = Event.objects.filter(action="authinfo.issue")
-    assert [("cached" in e.payload, made.authinfo in e.payload) for e in events] == [
-        (True, False),
-        (True, False),
-    ]
+    assert ['"cached":true' in event.payload for event in events.order_by("id")] == [False, True]
+    assert not any(made.authinfo in event.payload for event in events)
 
 
 def _everything_cached():
@@ -164,6 +162,18 @@ def test_a_retried_refresh_does_not_refresh_twice(kiosk, merchant, simulator, mo
 
     assert first.json()["authinfo"] == second.json()["authinfo"]
     assert simulator.requests()["authinfo"] == 2
+
+
+def test_a_refresh_that_failed_is_not_taken_for_done(kiosk, merchant, simulator, monkeypatch):
+    monkeypatch.setattr("faceauth.credential.FRESH", timedelta(0))
+    stale = kiosk.post("authinfo/", {"rawdata": RAWDATA}).json()["authinfo"]
+    body, key = {"rawdata": RAWDATA, "refresh": True}, {"Idempotency-Key": "refresh-0001"}
+    simulator.expect("down", endpoint="authinfo")
+    assert kiosk.post("authinfo/", body, **key).status_code == 503
+
+    answer = kiosk.post("authinfo/", body, **key)
+
+    assert answer.json()["authinfo"] != stale
 
 
 def test_an_idempotency_key_is_for_one_request(kiosk, merchant):

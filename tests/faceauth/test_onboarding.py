@@ -132,14 +132,17 @@ def test_noise_is_never_a_name(authorize, simulator, weather):
     assert not Patient.objects.exists()
 
 
-def test_a_signed_answer_that_is_no_json_fails_or_waits(authorize, simulator):
+def test_a_signed_answer_that_says_nothing_is_asked_for_again(authorize, simulator):
     session = authorize("stranger-7")
-    simulator.expect("malformed", times=9, endpoint="users")
-
+    simulator.expect("malformed", times=1, endpoint="users")
     work(session)
+    assert session.state == State.AUTHORIZED
+    assert session.answer is None
 
-    assert session.state in {State.AUTHORIZED, State.FAILED}
-    assert not Patient.objects.exists()
+    work(session, at=timezone.now() + timedelta(minutes=1))
+
+    assert session.state == State.ONBOARDED
+    assert simulator.requests()["users"] == 2
 
 
 def test_waiting_grows_and_honours_wechat(authorize, simulator):

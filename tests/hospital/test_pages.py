@@ -253,7 +253,7 @@ def test_a_session_that_came_to_nothing_says_why(chen, lobby):
     shown = seated(chen).get(to("faceauth.facesession", "change", args=[left.pk])).text
 
     assert '<span class="badge badge-expired">已过期</span>' in shown
-    assert "操作超时，请重新开始" in shown
+    assert "超时未完成，请患者重新刷脸" in shown
 
 
 def test_the_list_of_sessions_refreshes_itself_and_no_other_does(chen):

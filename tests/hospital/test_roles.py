@@ -16,6 +16,8 @@ def test_the_three_administrators_share_nothing():
         assert not GRANTS[one] & GRANTS[other]
 
 
+# VIEW_PATIENTS is held by the desk and by whoever guards privacy: both must see (masked) whom
+# they serve. Nobody else shares anything.
 def test_no_administrator_shares_anything_with_who_meets_patients():
     for administrator in ADMINISTRATORS:
         for other in (Role.REGISTRAR, Role.PRIVACY):
@@ -41,8 +43,7 @@ def test_without_a_role_one_may_nothing(chen):
 def test_nobody_is_a_superuser(chen):
     assert not chen.is_superuser
     assert "is_superuser" not in {field.name for field in Staff._meta.get_fields()}
-    with pytest.raises((CommandError, AttributeError, TypeError)):
-        call_command("createsuperuser", interactive=False, username="root")
+    assert not hasattr(Staff.objects, "create_superuser")
 
 
 def test_one_person_holds_one_account(chen):
