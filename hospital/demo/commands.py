@@ -53,7 +53,7 @@ def web(place: Installation) -> list[str]:
     ]
 
 
-def worker() -> list[str]:
+def worker(_place: Installation) -> list[str]:
     return [
         sys.executable,
         "-m",
