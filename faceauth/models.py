@@ -274,7 +274,9 @@ class FaceSession(models.Model):
     finished_at = models.DateTimeField("结束时间", null=True)
     # Authorized only: when somebody may (again) work on it. A lease is a due time ahead.
     due_at = models.DateTimeField(null=True)
+    # Only ever grows: it names the lease as well.
     attempts = models.PositiveSmallIntegerField("尝试次数", default=0)
+    excused = models.PositiveSmallIntegerField(default=0)  # attempts that failed by our fault
 
     objects = FaceSessionQuerySet.as_manager()
 
@@ -333,7 +335,7 @@ class FaceSession(models.Model):
         mine = FaceSession.objects.filter(
             pk=self.pk, state=self.State.AUTHORIZED, attempts=self.attempts
         )
-        if not mine.update(due_at=until, attempts=self.attempts - (0 if counted else 1)):
+        if not mine.update(due_at=until, excused=F("excused") + (0 if counted else 1)):
             raise WrongState
 
     def keep(self, answer: str, *, wechat_request_id: str) -> None:

@@ -73,10 +73,11 @@ def _exhausted(session: FaceSession, *, at: datetime) -> bool:
     """Whether trying again is over: too often, or too long ago."""
     if at - session.opened_at > GIVE_UP:
         return True
-    if session.attempts <= ATTEMPTS:
+    failed = session.attempts - session.excused
+    if failed <= ATTEMPTS:
         return False
     held = FaceSession.objects.filter(pk=session.pk, answer__isnull=False).exists()
-    return not held or session.attempts > ATTEMPTS_WITH_ANSWER
+    return not held or failed > ATTEMPTS_WITH_ANSWER
 
 
 def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> wechat.Identity:
@@ -159,7 +160,7 @@ def _code(exc: Exception) -> str:
 def _postpone(
     session: FaceSession, fact: str, *, after: float | None, at: datetime, counted: bool = True
 ) -> None:
-    wait = min(max(after or 0, 2 ** (session.attempts - 1)), LONGEST_WAIT)
+    wait = min(max(after or 0, 2 ** (session.attempts - session.excused - 1)), LONGEST_WAIT)
     session.postpone(until=at + timedelta(seconds=wait), counted=counted)
     record(
         Action.WECHAT_RETRY,

@@ -29,6 +29,7 @@ WEATHER = {  # who comes in it → what WeChat does to the first question about 
     "elderly": "malformed",
 }
 CHILD = "minor"
+REFUSAL = {"notice_version": 1, "granted": False, "purposes": []}
 SHORTEST = 6  # bytes of a needle; less turns up in ciphertext by chance
 PIECE = 32  # characters of a long secret that are looked for
 
@@ -186,7 +187,7 @@ def abuse(house: House, secrets: list[str]) -> None:
             ):
                 value = f"sessionid={header}" if name == "Cookie" else header
                 with suppress(httpx.RemoteProtocolError):  # some servers hang up on such a Host
-                    sent.append(post("face-sessions/", {"granted": False}, **{name: value}))
+                    sent.append(post("face-sessions/", REFUSAL, **{name: value}))
             keyid = f'sig1=("@method");created=1;nonce="{header}";keyid="{header}"'
             sent.append(
                 http.get(
@@ -195,6 +196,7 @@ def abuse(house: House, secrets: list[str]) -> None:
                 )
             )
             sent.append(log_in(http, text, text))
+            assert 201 in [answer.status_code for answer in sent]  # some of it is taken, and kept
             assert not [answer.status_code for answer in sent if answer.status_code >= 500]
 
 
