@@ -1,0 +1,17 @@
+"""One visit and its moves; on what consent it stands; which merchant we are to WeChat."""
+
+from faceauth.models.consent import Consent, Notice
+from faceauth.models.merchant import Merchant, NotConfigured
+from faceauth.models.session import LEASE, LIFETIME, FaceSession, WrongState, face_sid_index
+
+__all__ = [
+    "LEASE",
+    "LIFETIME",
+    "Consent",
+    "FaceSession",
+    "Merchant",
+    "NotConfigured",
+    "Notice",
+    "WrongState",
+    "face_sid_index",
+]

@@ -1,0 +1,91 @@
+"""What patients are told before the camera, and what they say to it."""
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from uuid6 import uuid7
+
+from devices.models import Terminal
+
+PURPOSE = re.compile(r"[a-z_]{1,32}")
+
+
+def purposes_shape(value: Any) -> None:
+    """A list of `{code, label, required}`, at least one of them required."""
+    shape = {"code": str, "label": str, "required": bool}
+    well_formed = isinstance(value, list) and all(
+        isinstance(purpose, dict)
+        and purpose.keys() == shape.keys()
+        and all(isinstance(purpose[name], kind) for name, kind in shape.items())
+        and PURPOSE.fullmatch(purpose["code"])
+        for purpose in value
+    )
+    if not well_formed or not any(purpose["required"] for purpose in value):
+        raise ValidationError("每项须有 code（小写字母）、label、required，且至少一项为必要")
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def in_force(self, at: datetime) -> "Notice | None":
+        return self.filter(in_force_from__lte=at).order_by("-in_force_from").first()
+
+
+class Notice(models.Model):
+    """告知书: what a patient is told before the camera is used. Fixed once in force."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    version = models.PositiveIntegerField("版本", unique=True)
+    title = models.CharField("标题", max_length=64)
+    text = models.TextField("正文")
+    purposes = models.JSONField(
+        "处理目的",
+        validators=[purposes_shape],
+        help_text='[{"code": "onboarding", "label": "…", "required": true}]',
+    )
+    fallback = models.CharField("不刷脸怎么办", max_length=200)
+    digest = models.CharField("摘要", max_length=64, editable=False)
+    in_force_from = models.DateTimeField("生效时间", null=True, editable=False)
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "告知书"
+        ordering = ["-version"]
+
+    def __str__(self) -> str:
+        return f"第 {self.version} 版"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.digest = self.compute_digest()
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "digest"}
+        super().save(*args, **kwargs)
+
+    def compute_digest(self) -> str:
+        """Return SHA-256 (hex) over everything a patient reads."""
+        shown = [self.version, self.title, self.text, self.purposes, self.fallback]
+        text = json.dumps(shown, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Consent(models.Model):
+    """Who said what to which notice. Retention: as long as the patient's record, ≥ 3 years."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    notice = models.ForeignKey(Notice, models.PROTECT, verbose_name="告知书")
+    notice_digest = models.CharField("告知书摘要", max_length=64)
+    granted = models.BooleanField("同意")
+    purposes = models.JSONField("同意的目的")
+    terminal = models.ForeignKey(Terminal, models.PROTECT, verbose_name="终端")
+    at = models.DateTimeField("时间")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "同意记录"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return "同意" if self.granted else "不同意"
