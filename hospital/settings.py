@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "hospital.patients.apps.PatientsConfig",
     "devices.apps.DevicesConfig",
     "faceauth.apps.FaceauthConfig",
+    "hospital.compliance.apps.ComplianceConfig",
 ]
 
 MIDDLEWARE = [

@@ -10,103 +10,306 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('devices', '0001_initial'),
-        ('patients', '0001_initial'),
+        ("devices", "0001_initial"),
+        ("patients", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Notice',
+            name="Notice",
             fields=[
-                ('id', models.UUIDField(default=uuid6.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('version', models.PositiveIntegerField(unique=True, verbose_name='版本')),
-                ('title', models.CharField(max_length=64, verbose_name='标题')),
-                ('text', models.TextField(verbose_name='正文')),
-                ('purposes', models.JSONField(help_text='[{"code": "onboarding", "label": "…", "required": true}]', validators=[faceauth.models.consent.purposes_shape], verbose_name='处理目的')),
-                ('fallback', models.CharField(max_length=200, verbose_name='不刷脸怎么办')),
-                ('digest', models.CharField(editable=False, max_length=64, verbose_name='摘要')),
-                ('in_force_from', models.DateTimeField(editable=False, null=True, verbose_name='生效时间')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid6.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(unique=True, verbose_name="版本")),
+                ("title", models.CharField(max_length=64, verbose_name="标题")),
+                ("text", models.TextField(verbose_name="正文")),
+                (
+                    "purposes",
+                    models.JSONField(
+                        help_text='[{"code": "onboarding", "label": "…", "required": true}]',
+                        validators=[faceauth.models.consent.purposes_shape],
+                        verbose_name="处理目的",
+                    ),
+                ),
+                ("fallback", models.CharField(max_length=200, verbose_name="不刷脸怎么办")),
+                ("digest", models.CharField(editable=False, max_length=64, verbose_name="摘要")),
+                (
+                    "in_force_from",
+                    models.DateTimeField(editable=False, null=True, verbose_name="生效时间"),
+                ),
             ],
             options={
-                'verbose_name': '告知书',
-                'verbose_name_plural': '告知书',
-                'ordering': ['-version'],
+                "verbose_name": "告知书",
+                "verbose_name_plural": "告知书",
+                "ordering": ["-version"],
             },
         ),
         migrations.CreateModel(
-            name='Consent',
+            name="Consent",
             fields=[
-                ('id', models.UUIDField(default=uuid6.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('notice_digest', models.CharField(max_length=64, verbose_name='告知书摘要')),
-                ('granted', models.BooleanField(verbose_name='同意')),
-                ('purposes', models.JSONField(verbose_name='同意的目的')),
-                ('at', models.DateTimeField(verbose_name='时间')),
-                ('terminal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='devices.terminal', verbose_name='终端')),
-                ('notice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='faceauth.notice', verbose_name='告知书')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid6.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("notice_digest", models.CharField(max_length=64, verbose_name="告知书摘要")),
+                ("granted", models.BooleanField(verbose_name="同意")),
+                ("purposes", models.JSONField(verbose_name="同意的目的")),
+                ("at", models.DateTimeField(verbose_name="时间")),
+                (
+                    "terminal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="devices.terminal",
+                        verbose_name="终端",
+                    ),
+                ),
+                (
+                    "notice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="faceauth.notice",
+                        verbose_name="告知书",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': '同意记录',
-                'verbose_name_plural': '同意记录',
-                'ordering': ['-id'],
+                "verbose_name": "同意记录",
+                "verbose_name_plural": "同意记录",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Merchant',
+            name="Merchant",
             fields=[
-                ('id', models.UUIDField(default=uuid6.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('is_active', models.BooleanField(default=True, verbose_name='使用中')),
-                ('appid', models.CharField(max_length=32, verbose_name='公众号 appid')),
-                ('mch_id', models.CharField(max_length=32, verbose_name='商户号')),
-                ('sub_appid', models.CharField(blank=True, max_length=32, verbose_name='子商户 appid')),
-                ('sub_mch_id', models.CharField(blank=True, max_length=32, verbose_name='子商户号')),
-                ('sub_serial_no', models.CharField(blank=True, max_length=64, verbose_name='子商户证书序列号')),
-                ('sign_type', models.CharField(choices=[('HMAC-SHA256', 'HMAC-SHA256'), ('MD5', 'MD5（不推荐）')], default='HMAC-SHA256', max_length=16, verbose_name='v2 签名方式')),
-                ('merchant_serial', models.CharField(max_length=64, verbose_name='商户 API 证书序列号')),
-                ('v2_base_url', models.URLField(default='https://payapp.weixin.qq.com', verbose_name='v2 接入地址')),
-                ('v3_base_url', models.URLField(default='https://api.mch.weixin.qq.com', verbose_name='v3 接入地址')),
-                ('wechat_public_key_id', models.CharField(blank=True, max_length=64, verbose_name='微信支付公钥编号')),
-                ('apiv2_key_file', models.CharField(max_length=64, validators=[faceauth.models.merchant.file_name], verbose_name='APIv2 密钥文件')),
-                ('apiv3_key_file', models.CharField(max_length=64, validators=[faceauth.models.merchant.file_name], verbose_name='APIv3 密钥文件')),
-                ('signing_key_file', models.CharField(max_length=64, validators=[faceauth.models.merchant.file_name], verbose_name='签名私钥文件')),
-                ('decrypting_key_file', models.CharField(max_length=64, validators=[faceauth.models.merchant.file_name], verbose_name='解密私钥文件')),
-                ('wechat_public_key_file', models.CharField(blank=True, max_length=64, validators=[faceauth.models.merchant.file_name], verbose_name='微信支付公钥文件')),
-                ('changed_at', models.DateTimeField(auto_now=True, verbose_name='修改时间')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid6.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="使用中")),
+                ("appid", models.CharField(max_length=32, verbose_name="公众号 appid")),
+                ("mch_id", models.CharField(max_length=32, verbose_name="商户号")),
+                (
+                    "sub_appid",
+                    models.CharField(blank=True, max_length=32, verbose_name="子商户 appid"),
+                ),
+                (
+                    "sub_mch_id",
+                    models.CharField(blank=True, max_length=32, verbose_name="子商户号"),
+                ),
+                (
+                    "sub_serial_no",
+                    models.CharField(blank=True, max_length=64, verbose_name="子商户证书序列号"),
+                ),
+                (
+                    "sign_type",
+                    models.CharField(
+                        choices=[("HMAC-SHA256", "HMAC-SHA256"), ("MD5", "MD5（不推荐）")],
+                        default="HMAC-SHA256",
+                        max_length=16,
+                        verbose_name="v2 签名方式",
+                    ),
+                ),
+                (
+                    "merchant_serial",
+                    models.CharField(max_length=64, verbose_name="商户 API 证书序列号"),
+                ),
+                (
+                    "v2_base_url",
+                    models.URLField(
+                        default="https://payapp.weixin.qq.com", verbose_name="v2 接入地址"
+                    ),
+                ),
+                (
+                    "v3_base_url",
+                    models.URLField(
+                        default="https://api.mch.weixin.qq.com", verbose_name="v3 接入地址"
+                    ),
+                ),
+                (
+                    "wechat_public_key_id",
+                    models.CharField(blank=True, max_length=64, verbose_name="微信支付公钥编号"),
+                ),
+                (
+                    "apiv2_key_file",
+                    models.CharField(
+                        max_length=64,
+                        validators=[faceauth.models.merchant.file_name],
+                        verbose_name="APIv2 密钥文件",
+                    ),
+                ),
+                (
+                    "apiv3_key_file",
+                    models.CharField(
+                        max_length=64,
+                        validators=[faceauth.models.merchant.file_name],
+                        verbose_name="APIv3 密钥文件",
+                    ),
+                ),
+                (
+                    "signing_key_file",
+                    models.CharField(
+                        max_length=64,
+                        validators=[faceauth.models.merchant.file_name],
+                        verbose_name="签名私钥文件",
+                    ),
+                ),
+                (
+                    "decrypting_key_file",
+                    models.CharField(
+                        max_length=64,
+                        validators=[faceauth.models.merchant.file_name],
+                        verbose_name="解密私钥文件",
+                    ),
+                ),
+                (
+                    "wechat_public_key_file",
+                    models.CharField(
+                        blank=True,
+                        max_length=64,
+                        validators=[faceauth.models.merchant.file_name],
+                        verbose_name="微信支付公钥文件",
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(auto_now=True, verbose_name="修改时间")),
             ],
             options={
-                'verbose_name': '微信商户',
-                'verbose_name_plural': '微信商户',
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('is_active',), name='merchant_one_active', violation_error_message='只能有一个使用中的商户')],
+                "verbose_name": "微信商户",
+                "verbose_name_plural": "微信商户",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_active", True)),
+                        fields=("is_active",),
+                        name="merchant_one_active",
+                        violation_error_message="只能有一个使用中的商户",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='FaceSession',
+            name="FaceSession",
             fields=[
-                ('id', models.UUIDField(default=uuid6.uuid7, editable=False, primary_key=True, serialize=False, verbose_name='会话编号')),
-                ('state', models.CharField(choices=[('opened', '待识别'), ('seen', '待授权'), ('authorized', '建档中'), ('onboarded', '已建档'), ('recognised', '已识别（复诊）'), ('refused', '不同意'), ('declined', '未授权'), ('guardian_required', '需监护人'), ('failed', '失败'), ('expired', '已过期')], max_length=20, verbose_name='状态')),
-                ('reason', models.CharField(blank=True, max_length=64, verbose_name='原因')),
-                ('face_sid', hospital.crypto.fields.SealedField(context='face_session.face_sid', max_length=128, null=True, subject=uuid.UUID('00000000-0000-7000-8000-000000000001'))),
-                ('face_sid_index', models.CharField(editable=False, max_length=32, null=True, unique=True)),
-                ('answer', hospital.crypto.fields.SealedField(context='face_session.answer', null=True, subject=uuid.UUID('00000000-0000-7000-8000-000000000001'))),
-                ('wechat_request_id', models.CharField(blank=True, max_length=64, verbose_name='微信请求编号')),
-                ('opened_at', models.DateTimeField(verbose_name='开始时间')),
-                ('finished_at', models.DateTimeField(null=True, verbose_name='结束时间')),
-                ('due_at', models.DateTimeField(null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='尝试次数')),
-                ('excused', models.PositiveSmallIntegerField(default=0)),
-                ('consent', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to='faceauth.consent', verbose_name='同意记录')),
-                ('patient', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='patients.patient', verbose_name='患者')),
-                ('terminal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='devices.terminal', verbose_name='终端')),
-                ('merchant', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='faceauth.merchant', verbose_name='商户')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid6.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="会话编号",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("opened", "待识别"),
+                            ("seen", "待授权"),
+                            ("authorized", "建档中"),
+                            ("onboarded", "已建档"),
+                            ("recognised", "已识别（复诊）"),
+                            ("refused", "不同意"),
+                            ("declined", "未授权"),
+                            ("guardian_required", "需监护人"),
+                            ("failed", "失败"),
+                            ("expired", "已过期"),
+                        ],
+                        max_length=20,
+                        verbose_name="状态",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=64, verbose_name="原因")),
+                (
+                    "face_sid",
+                    hospital.crypto.fields.SealedField(
+                        context="face_session.face_sid",
+                        max_length=128,
+                        null=True,
+                        subject=uuid.UUID("00000000-0000-7000-8000-000000000001"),
+                    ),
+                ),
+                (
+                    "face_sid_index",
+                    models.CharField(editable=False, max_length=32, null=True, unique=True),
+                ),
+                (
+                    "answer",
+                    hospital.crypto.fields.SealedField(
+                        context="face_session.answer",
+                        null=True,
+                        subject=uuid.UUID("00000000-0000-7000-8000-000000000001"),
+                    ),
+                ),
+                (
+                    "wechat_request_id",
+                    models.CharField(blank=True, max_length=64, verbose_name="微信请求编号"),
+                ),
+                ("opened_at", models.DateTimeField(verbose_name="开始时间")),
+                ("finished_at", models.DateTimeField(null=True, verbose_name="结束时间")),
+                ("due_at", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="尝试次数")),
+                ("excused", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "consent",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="faceauth.consent",
+                        verbose_name="同意记录",
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="patients.patient",
+                        verbose_name="患者",
+                    ),
+                ),
+                (
+                    "terminal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="devices.terminal",
+                        verbose_name="终端",
+                    ),
+                ),
+                (
+                    "merchant",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="faceauth.merchant",
+                        verbose_name="商户",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': '刷脸会话',
-                'verbose_name_plural': '刷脸会话',
-                'ordering': ['-id'],
-                'indexes': [models.Index(condition=models.Q(('state', 'authorized')), fields=['due_at'], name='session_due'), models.Index(condition=models.Q(('state__in', ['opened', 'seen'])), fields=['opened_at'], name='session_unfinished')],
+                "verbose_name": "刷脸会话",
+                "verbose_name_plural": "刷脸会话",
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "authorized")),
+                        fields=["due_at"],
+                        name="session_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["opened", "seen"])),
+                        fields=["opened_at"],
+                        name="session_unfinished",
+                    ),
+                ],
             },
         ),
     ]

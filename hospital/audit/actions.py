@@ -117,6 +117,10 @@ class Action(enum.Enum):
         "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
     )
     PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects")
+    # Evidence
+    EVIDENCE_COLLECT = _kind(
+        "evidence.collect", "收集合规证据", "met", "count", severity=Severity.NOTICE
+    )
 
 
 BY_TAG: dict[str, Action] = {action.value.tag: action for action in Action}
