@@ -1,7 +1,10 @@
+import hashlib
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, URLField
 from django.forms import ModelForm
@@ -21,6 +24,8 @@ from hospital.audit.trailed import TrailedAdmin
 from hospital.patients import viewing
 from hospital.patients.models import Patient
 from hospital.roles import May
+
+REMEMBERED = 3600  # seconds a session's list of people already recorded is kept
 
 FACESESSION_SHOWN = (
     "id",
@@ -188,7 +193,12 @@ def _place(visit: FaceSession | Consent) -> str:
 
 
 def _show(request: HttpRequest, patients: list[Patient | None]) -> None:
-    shown = list({patient.pk: patient for patient in patients if patient}.values())
-    viewing.prepare(shown)
-    if not by_itself(request):  # who opened the page is known; it ticks on
-        viewing.looked(shown, by=staff_of(request), at=timezone.now())
+    shown = {patient.pk: patient for patient in patients if patient}
+    viewing.prepare(list(shown.values()))
+    # A page that ticks shows the same people again: of those, only who is new is recorded. The
+    # header that says so is the client's, so it may not spare anybody's first time.
+    session = hashlib.sha256(str(request.session.session_key).encode()).hexdigest()
+    before: set[UUID] = cache.get(f"shown:{session}", set())
+    new = shown.keys() - before if by_itself(request) else shown.keys()
+    viewing.looked([shown[pk] for pk in new], by=staff_of(request), at=timezone.now())
+    cache.set(f"shown:{session}", before | new, REMEMBERED)

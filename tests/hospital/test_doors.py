@@ -174,6 +174,18 @@ def test_a_list_that_shows_patients_is_on_record_but_not_its_ticking(chen, autho
     assert recorded("patient.view").count() == 2
 
 
+def test_a_header_spares_nobody_the_trail(chen, authorized):
+    known = enrolment.Person("张三", 2, "E1")
+    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    authorized.complete(patient, at=timezone.now())
+    client = seated(chen)
+
+    for _ in range(3):
+        client.get("/admin/faceauth/facesession/", headers={REFRESH: "1"})
+
+    assert str(patient.pk) in recorded("patient.view").get().payload
+
+
 def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(chen):
     client = seated(chen)
     clicked = client.get("/admin/faceauth/facesession/")
