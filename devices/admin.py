@@ -36,7 +36,7 @@ SEEN = (
 
 
 class TerminalActionForm(ActionForm):
-    reason = forms.CharField(label="停用原因", max_length=200, required=False)
+    reason = forms.CharField(label="停用原因（仅停用时填写）", max_length=200, required=False)
 
 
 @admin.register(Terminal)
