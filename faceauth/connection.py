@@ -12,6 +12,9 @@ from django.conf import settings
 from faceauth import wechat
 from faceauth.models import Merchant, NotConfigured
 
+# WeChat's own second host for v3 (disaster recovery domain); payapp has none that is published.
+FALLBACKS = {"https://api.mch.weixin.qq.com": "https://api2.mch.weixin.qq.com"}
+
 C = TypeVar("C", wechat.AuthinfoClient, wechat.IdentityClient)
 
 
@@ -85,6 +88,7 @@ def _make_identity_client(merchant: Merchant) -> wechat.IdentityClient:
         ),
         sub_serial_no=merchant.sub_serial_no,
         base_url=merchant.v3_base_url,
+        fallback_url=FALLBACKS.get(merchant.v3_base_url, ""),
     )
 
 

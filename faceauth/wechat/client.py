@@ -139,7 +139,8 @@ class IdentityClient:
     Asks WeChat who looked at the camera. Make one and keep it; threads may share it.
 
     `signer` is the 服务商's in partner mode, and `sub_serial_no` then the serial of the
-    hospital's own API certificate, whose key is in `decryptor`. `clock` gives Unix seconds.
+    hospital's own API certificate, whose key is in `decryptor`. `fallback_url` is asked when
+    the first host cannot be reached at all. `clock` gives Unix seconds.
 
     :raises ValueError: partner mode without a sub_serial_no
     """
@@ -153,6 +154,7 @@ class IdentityClient:
         keys: WeChatKeys,
         sub_serial_no: str = "",
         base_url: str = "https://api.mch.weixin.qq.com",
+        fallback_url: str = "",
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -168,15 +170,20 @@ class IdentityClient:
         self._decryptor = decryptor
         self._keys = keys
         self._clock = clock
-        self._http = connect(
-            base_url,
-            accept="application/json",
-            auth=SignedRequest(signer, clock=clock),
-            transport=transport,
-        )
+        self._hosts = [
+            connect(
+                url,
+                accept="application/json",
+                auth=SignedRequest(signer, clock=clock),
+                transport=transport,
+            )
+            for url in (base_url, fallback_url)
+            if url
+        ]
         if keys.public_key_id:
             # Asks for answers signed with that key; without it they come signed by a certificate.
-            self._http.headers["Wechatpay-Serial"] = keys.public_key_id
+            for http in self._hosts:
+                http.headers["Wechatpay-Serial"] = keys.public_key_id
         self._fetching = threading.Lock()
         self._fetched_at = float("-inf")
 
@@ -213,10 +220,25 @@ class IdentityClient:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._http.close()
+        for http in self._hosts:
+            http.close()
 
     def _get(self, path: str, *, params: dict[str, str] | None = None) -> Reply:
-        return exchange(self._http, self._http.build_request("GET", path, params=params))
+        """
+        Ask the first host, and the next one only if the network never let the request arrive.
+
+        After a timeout it may have arrived, and a face_sid may work only once.
+
+        :raises Unavailable, Rejected, Untrusted:
+        """
+        *others, last = self._hosts
+        for http in others:
+            try:
+                return exchange(http, http.build_request("GET", path, params=params))
+            except Unavailable as exc:
+                if exc.fact != "unreachable":
+                    raise
+        return exchange(last, last.build_request("GET", path, params=params))
 
     def _verify(self, reply: Reply) -> None:
         v3.verify(reply.headers, reply.body, self._keys, now=self._clock())

@@ -60,12 +60,14 @@ def exchange(http: httpx.Client, request: httpx.Request) -> Reply:
     """
     Send `request` and return a 200; nothing in it is verified yet.
 
-    :raises Unavailable: timeout, network, http_202, http_429, http_5xx
+    :raises Unavailable: unreachable, timeout, network, http_202, http_429, http_5xx
     :raises Rejected: any other status
     :raises Untrusted: too_large
     """
     try:
         reply = _send(http, request)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        fact = "unreachable"  # nothing was sent
     except httpx.TimeoutException:
         fact = "timeout"
     except httpx.HTTPError:

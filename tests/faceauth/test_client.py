@@ -381,9 +381,10 @@ def test_threads_share_one_fetch(simulator, clock, tmp_path):
     ("failure", "fact"),
     [
         (httpx.ReadTimeout, "timeout"),
-        (httpx.ConnectTimeout, "timeout"),
+        (httpx.ConnectTimeout, "unreachable"),
         (httpx.PoolTimeout, "timeout"),
-        (httpx.ConnectError, "network"),
+        (httpx.ConnectError, "unreachable"),
+        (httpx.ReadError, "network"),
         (httpx.RemoteProtocolError, "network"),
     ],
 )
@@ -399,6 +400,47 @@ def test_the_network_may_work_later(simulator, clock, tmp_path, failure, fact):
 
     assert caught.value.fact == fact
     assert caught.value.__context__ is None  # httpx's exception holds the URL
+
+
+class TwoHosts(httpx.BaseTransport):
+    """The first host fails in some way; the second is the simulator."""
+
+    def __init__(self, simulator, failure):
+        self.second = httpx.WSGITransport(simulator)
+        self.failure = failure
+        self.asked = []
+
+    def handle_request(self, request):
+        self.asked.append(request.url.host)
+        if request.url.host == "first.invalid":
+            raise self.failure("", request=request)
+        return self.second.handle_request(request)
+
+
+def two_hosts(simulator, clock, tmp_path, failure):
+    transport = TwoHosts(simulator, failure)
+    urls = {"base_url": "https://first.invalid", "fallback_url": "https://second.invalid"}
+    return transport, identity_client(simulator, tmp_path, transport=transport, clock=clock, **urls)
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ConnectTimeout])
+def test_a_host_that_cannot_be_reached_has_a_second(simulator, clock, tmp_path, failure):
+    transport, client = two_hosts(simulator, clock, tmp_path, failure)
+
+    answer = client.ask(simulator.meet("zhangsan"))
+
+    assert client.open(answer.body).real_name
+    assert transport.asked == ["first.invalid", "second.invalid"]
+
+
+@pytest.mark.parametrize("failure", [httpx.ReadTimeout, httpx.ReadError])
+def test_a_question_that_may_have_arrived_is_not_put_twice(simulator, clock, tmp_path, failure):
+    transport, client = two_hosts(simulator, clock, tmp_path, failure)
+
+    with pytest.raises(Unavailable):
+        client.ask(simulator.meet("zhangsan"))
+
+    assert transport.asked == ["first.invalid"]
 
 
 def reply(status, body=b"", **headers):
