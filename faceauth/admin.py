@@ -85,14 +85,15 @@ class FaceSessionAdmin(GrantedAdmin):
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
-            _show(request, [session.patient for session in listed["cl"].result_list])
+            patients = [session.patient for session in listed["cl"].result_list]
+            _show(request, patients, ticks=by_itself(request))
         return response
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         session: FaceSession = context["original"]
-        _show(request, [session.patient])
+        _show(request, [session.patient], ticks=False)
         steps = [
             {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
             for event in Event.objects.on(session).order_by("id")
@@ -132,8 +133,13 @@ class NoticeAdmin(TrailedAdmin):
         self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
     ) -> None:
         # It may have come into force since the form was opened.
-        if change and Notice.objects.select_for_update().get(pk=obj.pk).in_force_from:
-            raise PermissionDenied
+        if change:
+            draft = Notice.objects.select_for_update().get(pk=obj.pk)
+            if draft.in_force_from:
+                raise PermissionDenied
+            for name in form.changed_data:
+                setattr(draft, name, getattr(obj, name))
+            obj = draft  # with what others changed, or the digest would be of neither
         super().save_model(request, obj, form, change)
 
     @admin.action(description="使所选告知书生效", permissions=["change"])
@@ -192,13 +198,13 @@ def _place(visit: FaceSession | Consent) -> str:
     return f"{visit.terminal.name}（{visit.terminal}）"
 
 
-def _show(request: HttpRequest, patients: list[Patient | None]) -> None:
+def _show(request: HttpRequest, patients: list[Patient | None], *, ticks: bool) -> None:
     shown = {patient.pk: patient for patient in patients if patient}
     viewing.prepare(list(shown.values()))
     # A page that ticks shows the same people again: of those, only who is new is recorded. The
     # header that says so is the client's, so it may not spare anybody's first time.
     session = hashlib.sha256(str(request.session.session_key).encode()).hexdigest()
     before: set[UUID] = cache.get(f"shown:{session}", set())
-    new = shown.keys() - before if by_itself(request) else shown.keys()
+    new = shown.keys() - before if ticks else shown.keys()
     viewing.looked([shown[pk] for pk in new], by=staff_of(request), at=timezone.now())
     cache.set(f"shown:{session}", before | new, REMEMBERED)

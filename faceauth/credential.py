@@ -16,7 +16,7 @@ from django.db import transaction
 from uuid6 import uuid7
 
 from devices.models import Terminal
-from faceauth import wechat
+from faceauth import waiting, wechat
 from faceauth.models import Merchant
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
@@ -143,14 +143,15 @@ def _wait(
     name: str, terminal: Terminal, *, at: datetime, not_before: datetime | None
 ) -> Credential:
     """Somebody else is asking WeChat for this terminal: take what they get."""
-    give_up = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up:
-        time.sleep(STEP)
-        if kept := _kept(name, terminal, at=at, not_before=not_before):
-            _record_issue(terminal, kept, cached=True, at=at)
-            return kept
-        if cache.get(f"{name}:flight") is None:
-            break
+    with waiting.seat(terminal.pk) as may_wait:
+        give_up = time.monotonic() + (PATIENCE if may_wait else 0)
+        while time.monotonic() < give_up:
+            time.sleep(STEP)
+            if kept := _kept(name, terminal, at=at, not_before=not_before):
+                _record_issue(terminal, kept, cached=True, at=at)
+                return kept
+            if cache.get(f"{name}:flight") is None:
+                break
     raise Unavailable(retry_after=1)
 
 

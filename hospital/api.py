@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any, NoReturn
 
+import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -12,6 +13,8 @@ from rest_framework.response import Response
 
 from hospital import tracing
 from hospital.errors import Refusal, Unavailable
+
+log = structlog.get_logger(__name__)
 
 DEEPEST = 8  # levels of nesting in a body
 PROBLEM_JSON = "application/problem+json"
@@ -92,6 +95,7 @@ def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noq
             answer["Retry-After"] = str(max(1, round(exc.retry_after)))
             return answer
         case OperationalError() | InterfaceError():  # the database restarts: so can the request
+            log.error("database", exc_info=exc)
             return problem(Unavailable(), _context)
         case RequestDataTooBig():
             return _problem(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large")

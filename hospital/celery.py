@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
+from django.core.exceptions import ImproperlyConfigured
 
 from hospital.checks import refuse_unfit
 
@@ -18,7 +19,11 @@ app.autodiscover_tasks()
 @worker_init.connect
 @beat_init.connect
 def _fit_to_work(**_kwargs: Any) -> None:
-    refuse_unfit()
+    # A signal swallows exceptions, and the worker would start all the same.
+    try:
+        refuse_unfit()
+    except ImproperlyConfigured as exc:
+        raise SystemExit(str(exc)) from None
 
 
 @setup_logging.connect

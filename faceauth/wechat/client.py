@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from faceauth.wechat import v2, v3
-from faceauth.wechat.errors import Rejected, Untrusted, WeChatError
+from faceauth.wechat.errors import Rejected, Unavailable, Untrusted, WeChatError
 from faceauth.wechat.exchange import Reply, connect, exchange
 from faceauth.wechat.keys import Decryptor, Signer, WeChatKeys
 

@@ -31,11 +31,11 @@ def _went(user: Staff | None, **_kwargs: Any) -> None:
 
 
 def _failed(credentials: dict[str, Any], **_kwargs: Any) -> None:
-    missed = flood.admit(f"login:{tracing.current().ip}")
-    if missed is None:
-        return
     # What was typed is not recorded: people type passwords into the wrong box.
     known = Staff.objects.filter(username=str(credentials.get("username", ""))[:32]).first()
+    missed = flood.admit(f"login:{tracing.current().ip}:{known.pk if known else '-'}")
+    if missed is None:
+        return
     with transaction.atomic():
         record(
             Action.LOGIN_FAILED,

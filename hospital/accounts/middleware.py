@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from hospital.accounts.models import Staff
+from hospital.audit import flood
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
 
@@ -41,6 +42,9 @@ class ShutDoors:
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         if not isinstance(exception, PermissionDenied) or not isinstance(request.user, Staff):
             return
+        missed = flood.admit(f"shut:{request.user.pk}")
+        if missed is None:
+            return
         match = request.resolver_match
         with transaction.atomic():
             record(
@@ -50,4 +54,5 @@ class ShutDoors:
                 at=timezone.now(),
                 outcome="denied",
                 route=match.view_name if match else "",
+                suppressed=missed,
             )

@@ -43,7 +43,9 @@ class Action(enum.Enum):
     LOGIN_FAILED = _kind("auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING)
     LOGOUT = _kind("auth.logout", "退出")
     PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
-    ACCESS_DENIED = _kind("access.denied", "越权访问被拒绝", "route", severity=Severity.WARNING)
+    ACCESS_DENIED = _kind(
+        "access.denied", "越权访问被拒绝", "route", "suppressed", severity=Severity.WARNING
+    )
     STAFF_CREATE = _kind("staff.create", "建立账号", "role", severity=Severity.NOTICE)
     STAFF_CHANGE = _kind(
         "staff.change", "修改账号", "fields", "is_active", severity=Severity.NOTICE

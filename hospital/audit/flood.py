@@ -5,6 +5,8 @@ Anybody can be turned away a thousand times a minute. Of each source a bounded n
 recorded per window, and the next record says how many were not.
 """
 
+import time
+
 from django.core.cache import cache
 
 WINDOW = 60  # seconds
@@ -18,19 +20,21 @@ def admit(source: str) -> int | None:
 
     :param source: who and what, such as an address and a code; never a person's data
     """
-    window, suppressed = f"flood:{source}", f"flood:{source}:suppressed"
-    if _count(window, WINDOW) > RECORDED:
-        _count(suppressed, REMEMBERED)
-        return None
+    # The window is in the name: some caches forget when an entry they count in was to expire.
+    window = f"flood:{source}:{int(time.time()) // WINDOW}"
+    suppressed = f"flood:{source}:suppressed"
+    cache.add(window, 0, 2 * WINDOW)
     missed: int = cache.get(suppressed, 0)
+    if _count(window) > RECORDED:
+        cache.set(suppressed, missed + 1, REMEMBERED)
+        return None
     if missed:
         cache.delete(suppressed)
     return missed
 
 
-def _count(key: str, seconds: int) -> int:
-    cache.add(key, 0, seconds)
+def _count(window: str) -> int:
     try:
-        return int(cache.incr(key))
+        return int(cache.incr(window))
     except ValueError:  # it expired in between
         return 1

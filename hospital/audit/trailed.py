@@ -28,7 +28,7 @@ class TrailedAdmin(GrantedAdmin):
             record(self.created, by=request.user, on=obj, at=timezone.now())  # type: ignore[arg-type]
             return
         # Only what this person changed: another may be changing the rest right now.
-        obj.save(update_fields=form.changed_data)
+        obj.save(update_fields=[*form.changed_data, *_touched(obj)])
         fields = set(form.changed_data) - self.apart
         facts = {name: getattr(obj, name) for name in self.stated & fields}
         if fields:
@@ -40,3 +40,8 @@ class TrailedAdmin(GrantedAdmin):
                 fields=fields,
                 **facts,
             )
+
+
+def _touched(obj: models.Model) -> list[str]:
+    """Return the columns that say when a row was changed."""
+    return [column.name for column in obj._meta.fields if getattr(column, "auto_now", False)]

@@ -37,7 +37,11 @@ class Verdict:
 
 
 def verify() -> Verdict:
-    """Read the whole trail. What was removed at its end is the notary's to notice."""
+    """
+    Read the whole trail.
+
+    A line that was removed leaves nothing to read: this finds changes, not deletions.
+    """
     events, altered = 0, []
     for event in _all():
         events += 1

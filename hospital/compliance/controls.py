@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import combinations
 
 from django.conf import settings
+from django.db.models import Q
 
 from faceauth.models import FaceSession, Merchant, Notice
 from hospital import checks
@@ -57,7 +58,9 @@ def _separation(_at: datetime) -> tuple[bool, str]:
         for one, other in combinations(ADMINISTRATORS, 2)
         if GRANTS[one] & GRANTS[other]
     ]
-    return not shared, "；".join(shared) or "三类管理员的权限互不重叠，系统中没有超级用户"
+    if any(column.name == "is_superuser" for column in Staff._meta.fields):
+        shared.append("账号带有超级用户标志")
+    return not shared, "；".join(shared) or "三类管理员的权限互不重叠，账号没有超级用户标志"
 
 
 def _staffed(_at: datetime) -> tuple[bool, str]:
@@ -71,7 +74,8 @@ def _staffed(_at: datetime) -> tuple[bool, str]:
 def _trail(_at: datetime) -> tuple[bool, str]:
     verdict = verification.verify()
     altered = len(verdict.altered)
-    return verdict.is_intact, f"留痕 {verdict.events} 条，校验不符 {altered} 条"
+    seen = f"留痕 {verdict.events} 条，校验不符 {altered} 条；尚不能发现整行删除"
+    return verdict.is_intact and verdict.events > 0, seen
 
 
 def _consent(_at: datetime) -> tuple[bool, str]:
@@ -97,8 +101,9 @@ def _sealing(_at: datetime) -> tuple[bool, str]:
 
 
 def _forgotten(_at: datetime) -> tuple[bool, str]:
-    held = FaceSession.objects.filter(state__in=FaceSession.FINAL, face_sid__isnull=False)
-    return not held.exists(), f"已结束而仍存有 face_sid 的会话 {held.count()} 次"
+    ended = FaceSession.objects.filter(state__in=FaceSession.FINAL)
+    held = ended.filter(Q(face_sid__isnull=False) | Q(answer__isnull=False)).count()
+    return not held, f"已结束而仍存有人脸凭证或微信应答的会话 {held} 次"
 
 
 def _merchant(_at: datetime) -> tuple[bool, str]:
@@ -114,7 +119,7 @@ CONTROLS = (
     Control("GB/T 22239-2019 三级", "上线检查", _level),
     Control("GB/T 22239-2019 8.1.4.2 d、8.1.5", "三员分立", _separation),
     Control("GB/T 22239-2019 8.1.5", "五个角色到位", _staffed),
-    Control("GB/T 22239-2019 8.1.4.3 c", "留痕完整", _trail),
+    Control("GB/T 22239-2019 8.1.4.3 c", "留痕逐行校验", _trail),
     Control("个人信息保护法 第二十九条", "先同意后刷脸", _consent),
     Control("人脸识别技术应用安全管理办法 第十条", "不刷脸也能办", _notice),
     Control("GB/T 22239-2019 8.1.4.8", "敏感信息封存", _sealing),

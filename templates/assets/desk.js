@@ -3,7 +3,7 @@
 {
   const EVERY = 3000; // milliseconds between two looks
   const NEW_FOR = 15000; // milliseconds a new row stays marked
-  // A refresh renews the login like any request. Nobody at the desk for this long, and we
+  // A refresh does not renew the login. Nobody at the desk for this long, and we
   // stop asking, so that the idle timeout still ends the session.
   const ABSENT = 10 * 60 * 1000; // milliseconds
 

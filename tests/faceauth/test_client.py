@@ -531,7 +531,7 @@ def test_one_client_keeps_one_connection(simulator, clock, tmp_path):
 
         for face_sid in faces:
             assert client.open(client.ask(face_sid).body).real_name == "张三"
-        connections = len(client._http._transport._pool.connections)
+        connections = len(client._hosts[0]._transport._pool.connections)
         client.close()
         server.shutdown()
 

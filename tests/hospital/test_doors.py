@@ -1,13 +1,15 @@
 """Ways around a page that somebody would try: each is shut, and on record where it should be."""
 
+import json
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from faceauth import consent
+from faceauth import connection, consent
 from faceauth.admin import NoticeAdmin
-from faceauth.models import Notice
+from faceauth.models import Merchant, Notice
 from hospital.accounts.middleware import REFRESH
 from hospital.accounts.models import Staff
 from hospital.audit.models import Event
@@ -194,3 +196,74 @@ def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(chen):
 
     assert "sessionid" in clicked.cookies
     assert "sessionid" not in ticked.cookies
+
+
+def test_a_flood_at_one_account_does_not_hide_tries_at_another(chen, gu, monkeypatch):
+    monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
+    client = Client()
+    for username in ["nobody"] * 9 + ["gu"]:
+        client.post("/admin/login/", {"username": username, "password": "wrong"})
+
+    assert recorded("auth.login_failed").filter(object_id=str(gu.pk)).count() == 1
+
+
+def test_trying_doors_all_day_is_bounded(chen, monkeypatch):
+    monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
+    client = seated(chen)
+    for _ in range(6):
+        client.get("/admin/audit/event/")
+
+    assert recorded("access.denied").count() == 3
+
+
+def test_a_page_of_one_is_on_record_whatever_header_comes_with_it(chen, authorized):
+    known = enrolment.Person("张三", 2, "E1")
+    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    authorized.complete(patient, at=timezone.now())
+    client = seated(chen)
+    client.get("/admin/faceauth/facesession/")
+
+    client.get(f"/admin/faceauth/facesession/{authorized.pk}/change/", headers={REFRESH: "1"})
+
+    assert recorded("patient.view").count() == 2
+
+
+def test_a_changed_merchant_is_another_client(lin, merchant):
+    before = connection.authinfo_client(merchant)
+    form = {
+        field.name: getattr(merchant, field.name)
+        for field in Merchant._meta.fields
+        if field.editable and field.name != "id"
+    }
+    form |= {"sign_type": "MD5", "is_active": "on"}
+
+    answer = seated(lin).post(f"/admin/faceauth/merchant/{merchant.pk}/change/", form)
+
+    assert answer.status_code == 302
+    assert connection.authinfo_client(Merchant.objects.get()) is not before
+
+
+def test_two_who_edit_a_draft_leave_a_digest_of_what_is_there(gu, notice):
+    draft = Notice.objects.create(
+        version=9, title="新", text="新", purposes=notice.purposes, fallback="窗口"
+    )
+    before = NoticeAdmin.get_object
+
+    def edited_meanwhile(self, *args, **kwargs):
+        found = before(self, *args, **kwargs)
+        Notice.objects.filter(pk=draft.pk).update(text="他人改的")
+        return found
+
+    client = seated(gu)
+    form = {
+        "version": 9, "title": "改", "text": "新", "fallback": "窗口",
+        "purposes": json.dumps(notice.purposes),
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NoticeAdmin, "get_object", edited_meanwhile)
+        client.post(f"/admin/faceauth/notice/{draft.pk}/change/", form)
+
+    draft.refresh_from_db()
+    assert draft.title == "改"
+    assert draft.text == "他人改的"
+    assert draft.digest == draft.compute_digest()

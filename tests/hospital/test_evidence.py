@@ -71,7 +71,7 @@ def test_an_altered_trail_is_found(db, change):
         cursor.execute(f"UPDATE audit_event SET {change}")  # noqa: S608
 
     assert verification.verify().altered == (Event.objects.get().pk,)
-    assert not state("留痕完整").is_met
+    assert not state("留痕逐行校验").is_met
 
 
 def test_the_command_says_it_for_people_and_for_machines(notice, capsys):

@@ -12,8 +12,10 @@ from django.core.checks import Error, Warning  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 
 from hospital import checks
+from tests.level3 import environment
 
 ROOT = Path(__file__).resolve().parents[2]
+LINE = re.compile(r"#?([A-Z_]+)=.")
 READ = re.compile(r'env(?:\.\w+)?\(\s*"([A-Z_]+)"')
 
 
@@ -56,7 +58,7 @@ def strict(monkeypatch):
 
 def test_every_variable_is_in_the_example():
     lines = (ROOT / "docker" / "env.example").read_text().splitlines()
-    named = {line.partition("=")[0].removesuffix("_FILE") for line in lines if line[:1] != "#"}
+    named = {match[1].removesuffix("_FILE") for match in map(LINE.match, lines) if match}
 
     # KEY_FILE is a path by its own name, not a KEY read from a file.
     assert {name.removesuffix("_FILE") for name in names_read()} == named
@@ -113,6 +115,31 @@ def test_only_a_demo_is_relaxed(strict, level):
     strict.DEPLOY_LEVEL, strict.HTTPS_ONLY = level, False
 
     assert all(isinstance(found, Error) for found in checks.production())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["celery", "-A", "hospital.celery:app", "worker", "--pool", "solo"],
+        ["celery", "-A", "hospital.celery:app", "beat"],
+        ["granian", "--interface", "wsgi", "--port", "0", "hospital.wsgi:application"],
+    ],
+    ids=["worker", "beat", "web"],
+)
+def test_a_real_process_that_is_unfit_ends_and_says_why(command, tmp_path):
+    unfit = environment(str(tmp_path)) | {"HTTPS_ONLY": "0", "PATH": os.environ["PATH"]}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=unfit,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode != 0
+    assert "hospital.E003" in ended.stdout + ended.stderr
 
 
 def test_a_fit_process_starts(strict):
