@@ -177,13 +177,13 @@ def test_a_served_simulator_can_be_slow(clock, tmp_path):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         simulator.export(tmp_path, base_url=server.base_url)
         _, identities = merchant(tmp_path, clock=clock)
-        identities._http.timeout = httpx.Timeout(0.1)
+        identities._hosts[0].timeout = httpx.Timeout(0.1)
         simulator.expect("slow", seconds=0.4)
         face_sid = simulator.meet("zhangsan")
 
         with pytest.raises(Unavailable, match="timeout"):
             identities.ask(face_sid)
-        identities._http.timeout = httpx.Timeout(5)
+        identities._hosts[0].timeout = httpx.Timeout(5)
         answer = identities.ask(face_sid)
         identities.close()
         server.shutdown()
