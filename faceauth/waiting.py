@@ -1,5 +1,5 @@
 """
-Seats for those who wait: a long poll holds a thread, and threads are few.
+Seats for those who wait: whoever waits holds a thread, and threads are few.
 
 Without a seat the answer comes at once, so that forty waiting terminals, or one that has gone
 wild, never keep the others from being served.
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-PER_TERMINAL = 2
+PER_TERMINAL = 8  # one is enough; dropped connections leave some behind for a while
 
 _lock = threading.Lock()
 _waiting: Counter[UUID] = Counter()

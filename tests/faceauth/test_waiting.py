@@ -12,7 +12,8 @@ def few_seats(settings):
     settings.LONG_POLLS = 3
 
 
-def test_a_terminal_has_two_seats():
+def test_a_terminal_has_so_many_seats_and_no_more(monkeypatch):
+    monkeypatch.setattr(waiting, "PER_TERMINAL", 2)
     with waiting.seat(ONE) as first, waiting.seat(ONE) as second, waiting.seat(ONE) as third:
         assert (first, second, third) == (True, True, False)
 
