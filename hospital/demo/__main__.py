@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hospital.demo import commands
 from hospital.demo.installation import ROOT, Installation
-from hospital.demo.processes import Died, Processes, is_free
+from hospital.demo.processes import ENDINGS, Died, Processes, is_free
 
 FIRST_PATIENT = 60  # seconds
 
@@ -28,7 +28,7 @@ class PortTaken(Exception):
 def main() -> int:
     options = _options()
     place = Installation(options.var.resolve(), options.port, options.sim_port)
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ending in ENDINGS:
         signal.signal(ending, _interrupt)  # SIGINT too: a shell's background jobs ignore it
     try:
         _check_ports(place)

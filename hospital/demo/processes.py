@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 8.0  # seconds a process has to end by itself
 
 
@@ -55,7 +57,8 @@ class Processes:
         stdout: "int | IO[bytes] | None" = None,
         stderr: "int | IO[bytes] | None" = None,
     ) -> "subprocess.Popen[bytes]":
-        with (self.logs / f"{name}.log").open("ab") as log:
+        # A signal between the child's birth and its name on the list would orphan it.
+        with unbroken(), (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
                 env=self.env,
@@ -65,7 +68,7 @@ class Processes:
                 stderr=log if stderr is None else stderr,
                 start_new_session=True,
             )
-        self.started.append((name, process))
+            self.started.append((name, process))
         return process
 
     def check(self) -> None:
@@ -100,6 +103,23 @@ class Processes:
         for _, process in reversed(self.started):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, until - time.monotonic()))
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Hold back what would end us until the block is done; main thread only."""
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: held.append(number))
+        for number in ENDINGS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def is_free(port: int) -> bool:
