@@ -4,7 +4,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.utils import timezone
 
+from faceauth import expiring
 from faceauth.models import Merchant
 
 
@@ -22,4 +24,19 @@ def merchants(databases: Any = None, **_kwargs: Any) -> list[CheckMessage]:
             found.append(
                 kind("微信接入地址不是微信的", hint="模拟器只用于演示", id="faceauth.E002")
             )
+        if merchant.missing:
+            missing = "、".join(merchant.missing)
+            found.append(Warning(f"微信商户还缺：{missing}", hint="在后台补齐", id="faceauth.W003"))
+        if merchant.is_partner and not merchant.signer_url:
+            found.append(
+                Warning(
+                    "服务商的签名私钥在本院服务器上",
+                    hint="改用服务商的签名服务：它的私钥能代表它的所有子商户",
+                    id="faceauth.W005",
+                )
+            )
+    found += [
+        Warning(str(ending), hint="在后台更换证书和私钥", id="faceauth.W004")
+        for ending in expiring.endings(at=timezone.now())
+    ]
     return found

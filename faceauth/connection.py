@@ -1,37 +1,43 @@
-"""From a merchant's row and key files to clients that speak to WeChat. One per process."""
+"""
+From a merchant's row and keys to clients that speak to WeChat. One per process.
+
+For the worker: nobody else can open the keys.
+"""
 
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 
-from faceauth import wechat
-from faceauth.models import Merchant, NotConfigured
+from faceauth import merchant_keys, pem, wechat
+from faceauth.models import Merchant, NotConfigured, Slot
 
 # WeChat's own second host for v3 (disaster recovery domain); payapp has none that is published.
 FALLBACKS = {"https://api.mch.weixin.qq.com": "https://api2.mch.weixin.qq.com"}
 
 C = TypeVar("C", wechat.AuthinfoClient, wechat.IdentityClient)
 
+log = structlog.get_logger(__name__)
+
 
 def authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
     """
     Return the client for v2; it holds the APIv2 key and no private key.
 
-    :raises NotConfigured: its key file is missing
+    :raises NotConfigured: its key is missing or cannot be opened
     """
     return _kept(_authinfo, merchant, _make_authinfo_client)
 
 
 def identity_client(merchant: Merchant) -> wechat.IdentityClient:
     """
-    Return the client for v3; the worker's alone, since it opens what WeChat encrypts to us.
+    Return the client for v3, which signs and opens what WeChat encrypts to us.
 
-    :raises NotConfigured: a key file is missing
+    :raises NotConfigured: a key is missing or cannot be opened
     """
     return _kept(_identity, merchant, _make_identity_client)
 
@@ -57,7 +63,9 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
         if key not in clients:
             try:
                 clients[key] = make(merchant)
-            except ValueError:  # a key file that holds no such key
+            except (ValueError, OSError, pem.Unfit) as exc:  # a file that holds no such key
+                fact = type(exc).__name__
+                log.error("merchant_unusable", merchant=str(merchant.pk), fact=fact)  # noqa: TRY400
                 raise NotConfigured from None
         return clients[key]
 
@@ -65,31 +73,45 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
 def _make_authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
     return wechat.AuthinfoClient(
         _party(merchant),
-        _read(merchant.apiv2_key_file).decode().strip(),
+        _text(merchant, Slot.APIV2_KEY),
         sign_type="MD5" if merchant.sign_type == "MD5" else "HMAC-SHA256",
         base_url=merchant.v2_base_url,
     )
 
 
 def _make_identity_client(merchant: Merchant) -> wechat.IdentityClient:
-    public_keys = {}
-    if merchant.wechat_public_key_file:
-        public_keys[merchant.wechat_public_key_id] = _read(merchant.wechat_public_key_file)
+    # In partner mode the 服务商 signs, and WeChat encrypts to the hospital all the same.
     return wechat.IdentityClient(
         _party(merchant),
-        signer=wechat.Signer.from_pem(
-            _read(merchant.signing_key_file),
-            mch_id=merchant.mch_id,  # in partner mode the 服务商 signs
-            serial=merchant.merchant_serial,
-        ),
-        decryptor=wechat.Decryptor.from_pem(_read(merchant.decrypting_key_file)),
-        keys=wechat.WeChatKeys(
-            apiv3_key=_read(merchant.apiv3_key_file).decode().strip(), public_keys=public_keys
-        ),
+        credential=wechat.Credential(merchant.mch_id, _signer(merchant)),
+        decryptor=wechat.Decryptor.from_pem(_rsa_key(merchant, merchant.decrypting_slot)),
+        verifier=_verifier(merchant),
         sub_serial_no=merchant.sub_serial_no,
         base_url=merchant.v3_base_url,
         fallback_url=FALLBACKS.get(merchant.v3_base_url, ""),
     )
+
+
+def _signer(merchant: Merchant) -> wechat.LocalSigner | wechat.RemoteSigner:
+    if not merchant.signer_url:
+        key = _rsa_key(merchant, Slot.SIGNING_KEY)
+        return wechat.LocalSigner.from_pem(key, serial=merchant.merchant_serial)
+    own = pem.signer_key(
+        merchant_keys.take(merchant, Slot.SIGNER_KEY), password=settings.MERCHANT_KEY_PASSWORD
+    )
+    return wechat.RemoteSigner(merchant.signer_url, key_id=own.key_id, private_key_pem=own.pem)
+
+
+def _verifier(merchant: Merchant) -> wechat.Verifier:
+    public_keys = {}
+    if merchant.wechat_public_key:
+        public_keys[merchant.wechat_public_key_id] = merchant.wechat_public_key.encode()
+    elif merchant.wechat_public_key_file:
+        content = merchant_keys.file(merchant.wechat_public_key_file)
+        public_keys[merchant.wechat_public_key_id] = content
+    fetches = merchant.has(Slot.APIV3_KEY) and not merchant.signer_url
+    apiv3_key = _text(merchant, Slot.APIV3_KEY) if fetches else ""
+    return wechat.Verifier(public_keys=public_keys, apiv3_key=apiv3_key)
 
 
 def _party(merchant: Merchant) -> wechat.Party:
@@ -101,9 +123,10 @@ def _party(merchant: Merchant) -> wechat.Party:
     )
 
 
-def _read(name: str) -> bytes:
-    directory: Path = settings.MERCHANT_KEYS_DIR
-    try:
-        return (directory / name).read_bytes()
-    except OSError:
-        raise NotConfigured from None
+def _rsa_key(merchant: Merchant, slot: Slot) -> bytes:
+    content = merchant_keys.take(merchant, slot)
+    return pem.rsa_key(content, password=settings.MERCHANT_KEY_PASSWORD).pem
+
+
+def _text(merchant: Merchant, slot: Slot) -> str:
+    return merchant_keys.take(merchant, slot).decode().strip()

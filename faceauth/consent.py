@@ -69,6 +69,7 @@ def open_session(
     notice_version: int,
     granted: bool,
     purposes: Collection[str],
+    kind: str = FaceSession.Kind.FACE_AUTH,
     at: datetime,
 ) -> FaceSession:
     """
@@ -99,6 +100,7 @@ def open_session(
         terminal=terminal,
         merchant=Merchant.objects.current() if granted else None,
         consent=consent,
+        kind=kind,
         state=FaceSession.State.OPENED if granted else FaceSession.State.REFUSED,
         opened_at=at,
         finished_at=None if granted else at,

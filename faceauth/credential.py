@@ -2,44 +2,76 @@
 rawdata → authinfo: what a terminal's SDK needs before it may open the camera.
 
 One authinfo serves a terminal for its life (FAQ of the face SDK: about 55 minutes), so it
-is kept, sealed, in the shared cache; and however many ask at once, WeChat is asked once.
+is kept, sealed, in the shared cache; and however many ask at once, WeChat is asked once. It is a
+worker that asks (`faceauth.fetching`): nobody else can open a merchant's keys.
 """
 
 import hashlib
 import json
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.cache import cache
 from django.db import transaction
-from uuid6 import uuid7
+from rest_framework import exceptions, status
 
 from devices.models import Terminal
-from faceauth import waiting, wechat
-from faceauth.models import Merchant
+from faceauth import outage, waiting
+from faceauth.flight import Failure, Flight
+from faceauth.models import Merchant, NotConfigured
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
 from hospital.crypto.fields import open_text, seal_text
 from hospital.crypto.sealing import Unopenable
 from hospital.errors import Refusal, Unavailable
 
-MARGIN = 300  # seconds before expiry at which a new one is fetched
-LONGEST = 3300  # seconds; WeChat's FAQ: refresh every 55 minutes whatever expires_in says
-LONGEST_RETRY = 60  # seconds a terminal is told to wait, whatever WeChat says
-FLIGHT = 15  # seconds after which a fetch that never ended is given up
-PATIENCE = 8.0  # seconds a second caller waits for the first one's answer
+PATIENCE = 8.0  # seconds a terminal waits for the worker
 STEP = 0.05  # seconds between looks
 FRESH = timedelta(seconds=5)  # a refresh right after another gets the same answer
 
 CONTEXT = "terminal.authinfo"
 
+Send = Callable[[UUID, UUID], None]  # a terminal and a flight, to a worker
+
 
 class Refused(Refusal):
-    """WeChat refuses us: our configuration, or the terminal's registration with WeChat."""
+    """WeChat refuses, and does not say anything that would help."""
 
     code = "wechat_refused"
     message = "微信拒绝了本终端的请求，请到人工窗口办理，并告知工作人员核对商户与设备登记"
+
+
+class DeviceUnregistered(Refusal):
+    """The manufacturer has not registered this model with WeChat."""
+
+    code = "device_unregistered"
+    message = "该设备型号未在微信登记，请联系设备厂商"
+
+
+class SdkOutdated(Refusal):
+    """WeChat no longer accepts the face SDK this terminal runs."""
+
+    code = "sdk_outdated"
+    message = "终端的刷脸程序版本过旧，请联系设备厂商升级"
+
+
+class RawdataRefused(exceptions.APIException):
+    """The terminal should take rawdata again: it spoiled, or it is of another network."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "rawdata_refused"
+    default_detail = "终端数据已失效，请重新获取"
+
+
+class WeChatMisconfigured(Unavailable):
+    """WeChat refuses the hospital, not the terminal, until somebody mends the configuration."""
+
+    code = "wechat_misconfigured"
+    message = "医院的微信配置有误，请到人工窗口办理"
 
 
 @dataclass(frozen=True)
@@ -54,108 +86,79 @@ class Credential:
         return max(0, int((self.expires_at - at).total_seconds()))
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """Whose credential, and how fresh: what is in the cache may not be what is asked for."""
+
+    terminal: Terminal
+    at: datetime
+    not_before: datetime | None
+
+    def granted_by(self, sealed: bytes | None) -> Credential | None:
+        if sealed is None:
+            return None
+        try:
+            value = json.loads(open_text(sealed, context=CONTEXT, row=self.terminal.pk))
+        except Unopenable:
+            return None  # sealed with a key that is gone: as good as not kept
+        kept = Credential(
+            value["authinfo"],
+            datetime.fromisoformat(value["issued_at"]),
+            datetime.fromisoformat(value["expires_at"]),
+        )
+        if kept.expires_at <= self.at or (self.not_before and kept.issued_at < self.not_before):
+            return None
+        return kept
+
+
 def credential(
     terminal: Terminal,
     *,
     rawdata: str,
     refresh: bool,
     merchant: Merchant,
-    client: wechat.AuthinfoClient,
+    send: Send,
     at: datetime,
 ) -> Credential:
     """
-    Return this terminal's authinfo, from the cache or from WeChat.
+    Return this terminal's authinfo, from the cache or through a worker.
 
     :param refresh: the SDK refused the one it had (its network changed)
-    :raises Unavailable: WeChat cannot be reached or is not to be trusted; nothing changed
-    :raises Refused: WeChat will not give one
+    :param send: tells a worker; raises Unavailable if it cannot be told
+    :raises Unavailable: no worker, or WeChat cannot be reached or trusted; nothing changed
+    :raises WeChatMisconfigured, NotConfigured: somebody has to mend the merchant first
+    :raises RawdataRefused, DeviceUnregistered, SdkOutdated, Refused: WeChat will not give one
     """
-    name = _cache_key(terminal, merchant)
-    not_before = at - FRESH if refresh else None
-    if kept := _kept(name, terminal, at=at, not_before=not_before):
-        _record_issue(terminal, kept, cached=True, at=at)
-        return kept
-    flight, mine = f"{name}:flight", str(uuid7())
-    if not cache.add(flight, mine, FLIGHT):
-        return _wait(name, terminal, at=at, not_before=not_before)
-    try:
-        fetched = _fetch(terminal, rawdata=rawdata, client=client, at=at)
-        _keep(name, terminal, fetched, at=at)
-    finally:
-        if cache.get(flight) == mine:  # else it was given up, and is somebody else's now
-            cache.delete(flight)
-    _record_issue(terminal, fetched, cached=False, at=at)
-    return fetched
+    name = cache_key(terminal, merchant)
+    wish = _Wish(terminal, at, at - FRESH if refresh else None)
+    made, cached = wish.granted_by(cache.get(name)), True
+    if made is None:
+        if seconds := outage.seconds_left(merchant, at=at):
+            raise Unavailable(retry_after=seconds)
+        flight, is_new = Flight.board(name, at=at)
+        if is_new:
+            cached = _take_off(flight, wish, rawdata=rawdata, send=send)
+        made = _wait(flight, wish)
+    _record_issue(terminal, made, cached=cached, at=at)
+    return made
 
 
-def _fetch(
-    terminal: Terminal, *, rawdata: str, client: wechat.AuthinfoClient, at: datetime
-) -> Credential:
-    store = terminal.store
-    device = wechat.Device(store_id=store.code, store_name=store.name, device_id=terminal.serial)
-    try:
-        answer = client.fetch(device, rawdata=rawdata)
-    except wechat.Rejected as exc:
-        _record_failure(terminal, code=exc.code, at=at)
-        raise Refused from exc
-    except wechat.WeChatError as exc:
-        _record_failure(terminal, code=getattr(exc, "fact", ""), at=at)
-        wait = min(getattr(exc, "retry_after", None) or 5, LONGEST_RETRY)
-        raise Unavailable(retry_after=wait) from exc
-    life = min(answer.expires_in, LONGEST + MARGIN) - MARGIN
-    return Credential(answer.authinfo, at, at + timedelta(seconds=max(life, 0)))
+def keep(terminal: Terminal, merchant: Merchant, made: Credential, *, at: datetime) -> None:
+    """
+    Keep a credential, sealed, for as long as it is to be used.
 
-
-def _kept(
-    name: str, terminal: Terminal, *, at: datetime, not_before: datetime | None
-) -> Credential | None:
-    sealed = cache.get(name)
-    if sealed is None:
-        return None
-    try:
-        value = json.loads(open_text(sealed, context=CONTEXT, row=terminal.pk))
-    except Unopenable:
-        return None  # sealed with a key that is gone: as good as not kept
-    kept = Credential(
-        value["authinfo"],
-        datetime.fromisoformat(value["issued_at"]),
-        datetime.fromisoformat(value["expires_at"]),
-    )
-    if kept.expires_at <= at or (not_before and kept.issued_at < not_before):
-        return None
-    return kept
-
-
-def _keep(name: str, terminal: Terminal, made: Credential, *, at: datetime) -> None:
-    seconds = made.seconds_left(at=at)
-    if not seconds:
-        return
+    :raises KeyUnavailable:
+    """
     value = {
         "authinfo": made.authinfo,
         "issued_at": made.issued_at.isoformat(),
         "expires_at": made.expires_at.isoformat(),
     }
     sealed = seal_text(json.dumps(value), context=CONTEXT, row=terminal.pk)
-    cache.set(name, sealed, seconds)
+    cache.set(cache_key(terminal, merchant), sealed, made.seconds_left(at=at))
 
 
-def _wait(
-    name: str, terminal: Terminal, *, at: datetime, not_before: datetime | None
-) -> Credential:
-    """Somebody else is asking WeChat for this terminal: take what they get."""
-    with waiting.seat(terminal.pk) as may_wait:
-        give_up = time.monotonic() + (PATIENCE if may_wait else 0)
-        while time.monotonic() < give_up:
-            time.sleep(STEP)
-            if kept := _kept(name, terminal, at=at, not_before=not_before):
-                _record_issue(terminal, kept, cached=True, at=at)
-                return kept
-            if cache.get(f"{name}:flight") is None:
-                break
-    raise Unavailable(retry_after=1)
-
-
-def _cache_key(terminal: Terminal, merchant: Merchant) -> str:
+def cache_key(terminal: Terminal, merchant: Merchant) -> str:
     """Return a key over everything WeChat binds an authinfo to."""
     bound = [
         str(terminal.pk),
@@ -170,6 +173,49 @@ def _cache_key(terminal: Terminal, merchant: Merchant) -> str:
     return "authinfo:" + hashlib.sha256(json.dumps(bound).encode()).hexdigest()
 
 
+def _take_off(flight: Flight, wish: _Wish, *, rawdata: str, send: Send) -> bool:
+    """Return whether it was not needed: another landed since the cache was looked at."""
+    with ExitStack() as unless_sent:
+        unless_sent.callback(flight.end)
+        if wish.granted_by(flight.look().brought):
+            return True
+        flight.load(rawdata)
+        unless_sent.callback(flight.call_off)
+        send(wish.terminal.pk, flight.ident)
+        unless_sent.pop_all()
+    return False
+
+
+def _wait(flight: Flight, wish: _Wish) -> Credential:
+    with waiting.seat(wish.terminal.pk) as may_wait:
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            look = flight.look()
+            if made := wish.granted_by(look.brought):
+                return made
+            if look.failure:
+                raise _told(look.failure)
+            if look.is_over or not may_wait:
+                raise Unavailable(retry_after=1)
+            if time.monotonic() >= give_up:
+                flight.call_off()
+                raise Unavailable
+            waiting.rest(STEP)
+
+
+def _told(failure: Failure) -> Exception:
+    """Return the failure as the terminal is told of it."""
+    match failure.problem:
+        case WeChatMisconfigured.code:
+            return WeChatMisconfigured(retry_after=failure.retry_after)
+        case Unavailable.code:
+            return Unavailable(retry_after=failure.retry_after)
+        case RawdataRefused.default_code:
+            return RawdataRefused()
+    refusals = (NotConfigured, DeviceUnregistered, SdkOutdated)
+    return {refusal.code: refusal for refusal in refusals}.get(failure.problem, Refused)()
+
+
 def _record_issue(terminal: Terminal, made: Credential, *, cached: bool, at: datetime) -> None:
     with transaction.atomic():
         record(
@@ -180,8 +226,3 @@ def _record_issue(terminal: Terminal, made: Credential, *, cached: bool, at: dat
             cached=cached,
             expires_in=made.seconds_left(at=at),
         )
-
-
-def _record_failure(terminal: Terminal, *, code: str, at: datetime) -> None:
-    with transaction.atomic():
-        record(Action.AUTHINFO_FAIL, by=terminal, on=terminal, at=at, outcome="failed", code=code)

@@ -1,14 +1,16 @@
-"""face_sid → identity → patient: why this system exists."""
+"""face_sid → identity → patient: why this system exists. A FACEID-ONCE session ends here too."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
 
-from faceauth import wechat
+from faceauth import recognition, wechat
 from faceauth.models import FaceSession, Merchant, NotConfigured, WrongState
+from faceauth.remedies import exchange_of
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
 from hospital.errors import Refusal, Unavailable
@@ -25,6 +27,7 @@ LONGEST_WAIT = 60  # seconds between two attempts, whatever WeChat asks for
 
 ClientFor = Callable[[Merchant], wechat.IdentityClient]
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 
 class _NeedsGuardian(Exception):
@@ -54,17 +57,17 @@ def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
 
 def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
     if _exhausted(session, at=clock()):
-        _fail(session, "attempts_exhausted", at=clock())
+        _give_up(session, at=clock())
         return
+    settle = _recognise if session.kind == FaceSession.Kind.FACEID_ONCE else _register
     try:
-        identity = _identify(session, client_for=client_for, clock=clock)
-        _enrol(session, identity, at=clock())
+        settle(session, client_for=client_for, clock=clock)
     except (wechat.Unavailable, wechat.Untrusted) as exc:
-        _postpone(session, _code(exc), after=getattr(exc, "retry_after", None), at=clock())
-    except (Unavailable, NotConfigured) as exc:  # ours: keys or configuration
-        _postpone(session, _code(exc), after=LONGEST_WAIT / 4, at=clock(), counted=False)
+        _postpone(session, exc, after=getattr(exc, "retry_after", None), at=clock())
+    except (Unavailable, NotConfigured, wechat.Misconfigured) as exc:  # ours: keys or configuration
+        _postpone(session, exc, after=LONGEST_WAIT / 4, at=clock(), counted=False)
     except (wechat.Rejected, wechat.Undecryptable, Unsuitable, enrolment.NameDiffers) as exc:
-        _fail(session, _code(exc), at=clock(), wechat=getattr(exc, "request_id", ""))
+        _fail(session, _code(exc), at=clock(), **_stated(exc))
     except _NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
 
@@ -80,14 +83,51 @@ def _exhausted(session: FaceSession, *, at: datetime) -> bool:
     return not held or failed > ATTEMPTS_WITH_ANSWER
 
 
-def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> wechat.Identity:
+def _give_up(session: FaceSession, *, at: datetime) -> None:
+    if session.patient is None:
+        _fail(session, "attempts_exhausted", at=at)
+    else:
+        recognition.settle_without(session, code="attempts_exhausted", at=at)
+
+
+def _register(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
+    client = client_for(_merchant(session))
+    identity = _answer(session, ask=client.ask, read=client.open, clock=clock)
+    _enrol(session, identity, at=clock())
+
+
+def _recognise(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
+    try:
+        client = client_for(_merchant(session))
+        membership = _answer(session, ask=client.ask_union, read=client.open_union, clock=clock)
+    except (wechat.WeChatError, Unavailable, NotConfigured) as exc:
+        # A union id is worth no patience to whoever is known already, and may be refused to
+        # anybody (an appid without an open platform account). A stranger is asked about again.
+        refused = isinstance(exc, wechat.Rejected) and not isinstance(exc, wechat.Misconfigured)
+        if session.patient is None and not refused:
+            raise
+        recognition.settle_without(session, code=_code(exc), at=clock(), **_stated(exc))
+    else:
+        recognition.settle(session, membership, at=clock())
+
+
+def _merchant(session: FaceSession) -> Merchant:
+    assert session.merchant is not None  # noqa: S101 (an authorized session has one)
+    return session.merchant
+
+
+def _answer(
+    session: FaceSession,
+    *,
+    ask: Callable[[str], wechat.Answer],
+    read: Callable[[bytes], T],
+    clock: Clock,
+) -> T:
     """Ask WeChat at most once per verified answer: `face_sid` may work a single time."""
-    merchant = session.merchant
-    assert merchant is not None and session.face_sid is not None  # noqa: S101, PT018 (authorized)
-    client = client_for(merchant)
     body = session.answer
     if body is None:
-        answer = client.ask(session.face_sid)
+        assert session.face_sid is not None  # noqa: S101 (authorized)
+        answer = ask(session.face_sid)
         body = _text(answer)
         with transaction.atomic():
             session.keep(body, wechat_request_id=answer.request_id)
@@ -100,7 +140,7 @@ def _identify(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> w
                 attempt=session.attempts,
             )
     try:
-        return client.open(body.encode())
+        return read(body.encode())
     except wechat.Untrusted:
         session.drop_answer()  # it says nothing, now or later: only asking again may help
         raise
@@ -126,8 +166,7 @@ def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> 
     born = documents.birth_date(person.document_type, person.document_number)
     if born and documents.age(born, today=at.date()) < documents.ADULT_CONSENT_AGE:
         raise _NeedsGuardian
-    merchant = session.merchant
-    assert merchant is not None  # noqa: S101 (an authorized session has one)
+    merchant = _merchant(session)
     accounts = {merchant.appid: identity.openid}
     if merchant.sub_appid and identity.sub_openid:
         accounts[merchant.sub_appid] = identity.sub_openid
@@ -156,9 +195,20 @@ def _code(exc: Exception) -> str:
     return str(getattr(exc, "code", "unknown"))
 
 
+def _stated(exc: Exception) -> dict[str, Any]:
+    """Return what the trail states of WeChat's part in a failure."""
+    fact = {"wechat_fact": exc.fact} if isinstance(exc, wechat.Rejected) else {}
+    return {**fact, **exchange_of(exc)}
+
+
 @transaction.atomic
 def _postpone(
-    session: FaceSession, fact: str, *, after: float | None, at: datetime, counted: bool = True
+    session: FaceSession,
+    exc: Exception,
+    *,
+    after: float | None,
+    at: datetime,
+    counted: bool = True,
 ) -> None:
     wait = min(max(after or 0, 2 ** (session.attempts - session.excused - 1)), LONGEST_WAIT)
     session.postpone(until=at + timedelta(seconds=wait), counted=counted)
@@ -168,14 +218,15 @@ def _postpone(
         on=session,
         at=at,
         outcome="failed",
-        code=fact,
+        code=_code(exc),
         attempt=session.attempts,
+        **_stated(exc),
     )
 
 
 @transaction.atomic
-def _fail(session: FaceSession, code: str, *, at: datetime, wechat: str = "") -> None:
-    """:param wechat: WeChat's own id of the request it rejected, to quote to them"""
+def _fail(session: FaceSession, code: str, *, at: datetime, **stated: Any) -> None:
+    """:param stated: WeChat's own number of the request it rejected, to quote to them, and more"""
     session.end(State.FAILED, at=at, reason=code)
     record(
         Action.SESSION_FAIL,
@@ -184,7 +235,7 @@ def _fail(session: FaceSession, code: str, *, at: datetime, wechat: str = "") ->
         at=at,
         outcome="failed",
         code=code,
-        wechat_request_id=wechat or session.wechat_request_id,
+        **{"wechat_request_id": session.wechat_request_id, **stated},
     )
 
 

@@ -1,11 +1,17 @@
 """Why a session ended: in a sentence a patient understands, and in one for the desk."""
 
+import json
+
 from faceauth.models import FaceSession
+from faceauth.remedies import remedy
+from hospital.audit.actions import Action
+from hospital.audit.models import Event
 
 State = FaceSession.State
 
 _BY_STATE = {
-    State.REFUSED: "您未同意刷脸建档，可到人工窗口用身份证建档",
+    State.REFUSED: "您未同意刷脸，可到人工窗口凭身份证办理",
+    State.UNRECOGNISED: "没有找到您的档案，可以刷脸建档，或到人工窗口办理",
     State.DECLINED: "您未在微信上授权，可重新刷脸，或到人工窗口办理",
     State.GUARDIAN_REQUIRED: "未满十四周岁，请监护人陪同到人工窗口办理",
     State.EXPIRED: "操作超时，请重新开始",
@@ -15,9 +21,11 @@ _BY_CODE = {
     "attempts_exhausted": "暂时无法连接微信，请到人工窗口办理",
     "name_differs": "该证件已建档但姓名不一致，请到人工窗口核对",
     "document_unsuitable": "该证件不能用于建档，请到人工窗口办理",
+    "account_differs": "您的微信与档案不一致，请到人工窗口核对",
 }
 _FOR_STAFF = {
-    State.REFUSED: "患者未同意刷脸建档，可凭证件人工建档",
+    State.REFUSED: "患者未同意刷脸，可凭证件人工办理",
+    State.UNRECOGNISED: "没有与其微信对应的档案，可请其刷脸建档或人工建档",
     State.DECLINED: "患者未在微信上授权，可请其重新刷脸或人工建档",
     State.GUARDIAN_REQUIRED: "未满十四周岁，须由监护人陪同办理；未保存其信息",
     State.EXPIRED: "超时未完成，请患者重新刷脸",
@@ -27,6 +35,7 @@ _CODE_FOR_STAFF = {
     "attempts_exhausted": "多次尝试后仍未成功，请人工建档，并检查网络与密钥",
     "name_differs": "该证件已建档但姓名不一致，请核对身份",
     "document_unsuitable": "该证件不能用于建档，请凭其他证件人工建档",
+    "account_differs": "该微信对应不同患者的档案，请凭证件核对身份",
 }
 _OTHERWISE = "刷脸建档没有成功，请到人工窗口办理"
 
@@ -42,10 +51,24 @@ def reason(session: FaceSession) -> dict[str, str] | None:
 
 
 def for_staff(session: FaceSession) -> str:
-    """Return what a registrar should know and do about an ended session; "" if nothing."""
+    """Return what a registrar should know and do about a session; "" if nothing."""
     state = State(session.state)
+    if state == State.AUTHORIZED:
+        return _remedy(session, Action.WECHAT_RETRY)
     if state == State.FAILED:
-        return _CODE_FOR_STAFF.get(
+        exhausted = session.reason == "attempts_exhausted"
+        told = _CODE_FOR_STAFF.get(
             session.reason, f"微信未能确认身份（{session.reason}），请人工建档"
         )
+        why = _remedy(session, Action.WECHAT_RETRY if exhausted else Action.SESSION_FAIL)
+        return "。".join(filter(None, [told, why]))
     return _FOR_STAFF.get(state, "")
+
+
+def _remedy(session: FaceSession, action: Action) -> str:
+    """Return what the latest failure of that kind was about, and where to mend it."""
+    event = Event.objects.on(session).filter(action=action.value.tag).order_by("-id").first()
+    if event is None:
+        return ""
+    facts = json.loads(event.payload)["facts"]
+    return remedy(facts.get("wechat_fact") or facts["code"], of_identity=True)

@@ -9,8 +9,10 @@ from hospital.api import StrictSerializer
 from hospital.patients.models import Patient
 
 RAWDATA = r"^[A-Za-z0-9+/]+={0,2}\Z"  # base64 as the SDK returns it; a space was once a plus
+FACE_SID = "^" + wechat.FACE_SID.pattern + r"\Z"
 OPENID = r"^[0-9A-Za-z_-]{16,128}\Z"
 RETURN_CODE = r"^[A-Z_]{1,32}\Z"
+FACE_AUTH, FACEID_ONCE = FaceSession.Kind.FACE_AUTH, FaceSession.Kind.FACEID_ONCE
 PURPOSE = r"^[a-z_]{1,32}\Z"
 
 
@@ -79,14 +81,30 @@ class OpeningSerializer(StrictSerializer):
     notice_version = ExactIntegerField(min_value=1, max_value=2**31 - 1)
     granted = ExactBooleanField()
     purposes = serializers.ListField(child=ExactField(PURPOSE), max_length=16, allow_empty=True)
+    kind = serializers.ChoiceField(
+        FaceSession.Kind.choices,
+        default=FACE_AUTH,
+        help_text="FACEID-ONCE：只识别已建档患者，不查询实名",
+    )
 
 
 class SightingRequestSerializer(StrictSerializer):
-    face_sid = ExactField(
-        "^" + wechat.FACE_SID.pattern + r"\Z", required=False, help_text="getWxpayfaceCode 的结果"
-    )
+    """What the SDK returned, never with a nickname."""
+
+    face_sid = ExactField(FACE_SID, required=False, help_text="FACE_AUTH：getWxpayfaceCode 的结果")
     openid = ExactField(OPENID, required=False)
     sub_openid = ExactField(OPENID, required=False)
+    token = ExactField(
+        FACE_SID, required=False, help_text="FACEID-ONCE：getWxpayfaceUserInfo 的结果"
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        # What belongs to the other kind of session is an unknown field to this one.
+        for kind, name in ((FACE_AUTH, "token"), (FACEID_ONCE, "face_sid")):
+            if self.context.get("kind") == kind:
+                del fields[name]
+        return fields
 
 
 class AuthorizationRequestSerializer(StrictSerializer):
@@ -123,28 +141,40 @@ class FaceSessionSerializer(serializers.ModelSerializer[FaceSession]):
         shown: dict[str, Any] = {"id": str(instance.pk), "state": instance.state}
         if why := reason(instance):
             shown["reason"] = why
-        if instance.patient is not None:
+        if instance.patient is not None and instance.is_final:
             shown["patient"] = PatientSerializer(instance.patient).data
         return shown
 
 
 class OpenedSerializer(FaceSessionSerializer):
     fallback = serializers.CharField(help_text="不刷脸的办理方式")
+    ask_unionid = serializers.ChoiceField(
+        ["0", "1"],
+        required=False,
+        help_text="FACEID-ONCE：交给 getWxpayfaceUserInfo，字符串",
+    )
 
     class Meta(FaceSessionSerializer.Meta):
-        fields = ["id", "state", "fallback"]
+        fields = ["id", "state", "fallback", "ask_unionid"]
 
     def to_representation(self, instance: FaceSession) -> dict[str, Any]:
         shown = super().to_representation(instance)
-        return {**shown, "fallback": instance.consent.notice.fallback}
+        shown["fallback"] = instance.consent.notice.fallback
+        if instance.kind == FACEID_ONCE and instance.merchant is not None:
+            shown["ask_unionid"] = "1" if instance.merchant.asks_union_id else "0"
+        return shown
 
 
 class SightingSerializer(FaceSessionSerializer):
-    quit_face_auth = serializers.ChoiceField(["0", "1"], help_text="交给 getWxpayAuth，字符串")
+    quit_face_auth = serializers.ChoiceField(
+        ["0", "1"], required=False, help_text="FACE_AUTH：交给 getWxpayAuth，字符串"
+    )
 
     class Meta(FaceSessionSerializer.Meta):
-        fields = ["id", "state", "quit_face_auth", "patient"]
+        fields = ["id", "state", "reason", "quit_face_auth", "patient"]
 
     def to_representation(self, instance: FaceSession) -> dict[str, Any]:
-        stranger = instance.state == FaceSession.State.SEEN
-        return {**super().to_representation(instance), "quit_face_auth": "0" if stranger else "1"}
+        shown = super().to_representation(instance)
+        if instance.kind == FACE_AUTH:
+            shown["quit_face_auth"] = "0" if instance.state == FaceSession.State.SEEN else "1"
+        return shown

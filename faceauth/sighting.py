@@ -1,12 +1,13 @@
 """Somebody was seen, and what they then said on WeChat's screen."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from faceauth.models import FaceSession, Merchant, WrongState, face_sid_index
 from hospital.audit.actions import Action
-from hospital.audit.recording import record
+from hospital.audit.recording import Actor, HasActor, record
 from hospital.errors import Refusal
 from hospital.patients.models import Patient, WechatAccount
 
@@ -38,27 +39,19 @@ def see(session: FaceSession, *, face_sid: str, openids: dict[str, str], at: dat
     :raises FaceSidUsed: in another session
     :raises WrongState: the session is past this point
     """
-    terminal = session.terminal
     known = patient_known_as(openids)
     if session.state == State.RECOGNISED and known == session.patient:
         return
     if session.state == State.OPENED and known is not None:
-        session.recognise(known, at=at)
-        record(Action.SESSION_RECOGNISE, by=terminal, on=session, at=at, patient=str(known.pk))
+        recognise(session, known, by=session.terminal, at=at)
         return
     if session.state not in {State.OPENED, State.SEEN}:
         raise WrongState
     if not face_sid:
         raise FaceSidNeeded
-    index = face_sid_index(face_sid)
-    if session.state == State.SEEN and session.face_sid_index == index:
+    if session.state == State.SEEN and session.face_sid_index == face_sid_index(face_sid):
         return
-    try:
-        with transaction.atomic():
-            session.see(face_sid=face_sid, index=index)
-    except IntegrityError:
-        raise FaceSidUsed from None
-    record(Action.SESSION_SEE, by=terminal, on=session, at=at)
+    keep(session, face_sid=face_sid, at=at)
 
 
 @transaction.atomic
@@ -70,6 +63,8 @@ def answer(session: FaceSession, *, return_code: str, at: datetime) -> None:
 
     :raises WrongState: nobody was seen, or the answer contradicts an earlier one
     """
+    if session.kind != FaceSession.Kind.FACE_AUTH:  # no screen of WeChat's asked anybody
+        raise WrongState
     terminal = session.terminal
     after = {GRANTED: State.AUTHORIZED, CANCELLED: State.DECLINED}.get(return_code, State.FAILED)
     if _already(session, after):
@@ -93,6 +88,51 @@ def answer(session: FaceSession, *, return_code: str, at: datetime) -> None:
                 outcome="failed",
                 code="authorization_failed",
             )
+
+
+@transaction.atomic
+def keep(
+    session: FaceSession, *, face_sid: str, presumed: Patient | None = None, at: datetime
+) -> None:
+    """
+    Keep what WeChat can be asked about, once.
+
+    :raises FaceSidUsed: in another session
+    :raises WrongState: somebody was seen already
+    """
+    try:
+        with transaction.atomic():
+            session.see(face_sid=face_sid, index=face_sid_index(face_sid), presumed=presumed)
+    except IntegrityError:
+        raise FaceSidUsed from None
+    record(Action.SESSION_SEE, by=session.terminal, on=session, at=at)
+
+
+@transaction.atomic
+def recognise(
+    session: FaceSession,
+    patient: Patient,
+    *,
+    by: HasActor | Actor,
+    at: datetime,
+    known_by: str = "openid",
+    **facts: Any,
+) -> None:
+    """
+    End a session with somebody who is on record.
+
+    :raises WrongState: somebody was seen already, or another worker was faster
+    """
+    session.recognise(patient, at=at)
+    record(
+        Action.SESSION_RECOGNISE,
+        by=by,
+        on=session,
+        at=at,
+        patient=str(patient.pk),
+        known_by=known_by,
+        **facts,
+    )
 
 
 def patient_known_as(openids: dict[str, str]) -> Patient | None:

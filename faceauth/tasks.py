@@ -3,7 +3,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from faceauth import connection, expiry, onboarding
+from faceauth import connection, expiring, expiry, fetching, onboarding
 from faceauth.models import FaceSession
 
 WOKEN = 200  # sessions a sweep
@@ -13,6 +13,16 @@ EXPIRES = 10  # seconds: by then the next sweep has said it again
 @shared_task
 def onboard(*, session_id: str) -> None:
     onboarding.onboard(UUID(session_id), client_for=connection.identity_client, clock=timezone.now)
+
+
+@shared_task
+def fetch_authinfo(*, terminal_id: str, flight: str) -> None:
+    fetching.fetch(
+        UUID(terminal_id),
+        UUID(flight),
+        client_for=connection.authinfo_client,
+        clock=timezone.now,
+    )
 
 
 @shared_task
@@ -26,3 +36,8 @@ def wake_due() -> None:
 @shared_task
 def expire() -> None:
     expiry.expire(at=timezone.now())
+
+
+@shared_task
+def warn_of_expiry() -> None:
+    expiring.warn(at=timezone.now())

@@ -1,12 +1,15 @@
 import time
+from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection as database
+import structlog
 from django.db import transaction
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from kombu.exceptions import KombuError
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,8 +17,8 @@ from rest_framework.response import Response
 from devices import idempotency, presence
 from devices.serializers import HeartbeatSerializer, PresenceSerializer
 from devices.views import TerminalView
-from faceauth import connection, consent, sighting, tasks, waiting
-from faceauth.credential import credential
+from faceauth import consent, recognition, sighting, tasks, waiting
+from faceauth.credential import PATIENCE, credential
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.serializers import (
     AuthinfoRequestSerializer,
@@ -28,6 +31,9 @@ from faceauth.serializers import (
     SightingRequestSerializer,
     SightingSerializer,
 )
+from hospital.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 LONGEST_POLL = 25  # seconds
 STEP = 0.2  # seconds between two looks of a long poll
@@ -59,7 +65,7 @@ class AuthinfoView(TerminalView):
             rawdata=asked["rawdata"],
             refresh=asked["refresh"] and not repeat,
             merchant=merchant,
-            client=connection.authinfo_client(merchant),
+            send=_ask_worker,
             at=now,
         )
         idempotency.note(request, self.terminal, at=now)
@@ -104,31 +110,19 @@ class FaceSessionsView(TerminalView):
 
 
 class SightingView(TerminalView):
-    """The SDK saw a face."""
+    """The SDK saw a face. For FACEID-ONCE a 202 means that WeChat is being asked."""
 
     @extend_schema(
         operation_id="sighting",
         request=SightingRequestSerializer,
-        responses=SightingSerializer,
+        responses={200: SightingSerializer, 202: FaceSessionSerializer},
         parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        asked, now = _valid(SightingRequestSerializer, request), timezone.now()
-
-        def answer() -> Response:
-            session = _session(self, pk)
-            openids = (
-                sighting.openids_of(
-                    session.merchant,
-                    openid=asked.get("openid", ""),
-                    sub_openid=asked.get("sub_openid", ""),
-                )
-                if session.merchant
-                else {}
-            )
-            sighting.see(session, face_sid=asked.get("face_sid", ""), openids=openids, at=now)
-            return Response(SightingSerializer(session).data)
-
+        session, now = _session(self, pk), timezone.now()
+        asked = _valid(SightingRequestSerializer, request, kind=session.kind)
+        recognises = session.kind == FaceSession.Kind.FACEID_ONCE
+        answer = partial(_recognise if recognises else _see, session, asked, at=now)
         return idempotency.once(request, self.terminal, answer, at=now)
 
 
@@ -149,12 +143,7 @@ class AuthorizationView(TerminalView):
             sighting.answer(session, return_code=asked["return_code"], at=now)
             if session.is_final:
                 return Response(FaceSessionSerializer(session).data)
-
-            def wake() -> None:  # a function: a failing hook is logged by its __qualname__
-                tasks.onboard.delay(session_id=str(pk))
-
-            # robust: without a broker the sweeper finds the session, and the answer stands
-            transaction.on_commit(wake, robust=True)
+            _enqueue(session)
             return Response(FaceSessionSerializer(session).data, status.HTTP_202_ACCEPTED)
 
         return idempotency.once(request, self.terminal, answer, at=now)
@@ -180,7 +169,7 @@ class FaceSessionView(TerminalView):
         with waiting.seat(self.terminal.pk) as may_wait:
             before, until = session.state, time.monotonic() + (seconds if may_wait else 0)
             while not session.is_final and session.state == before and time.monotonic() < until:
-                _rest()
+                waiting.rest(STEP)
                 session = _session(self, pk)
         return Response(FaceSessionSerializer(session).data)
 
@@ -211,8 +200,10 @@ class HeartbeatView(TerminalView):
         return Response(answer)
 
 
-def _valid(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    asked = shape(data=request.data)
+def _valid(
+    shape: type[serializers.Serializer[Any]], request: Request, **context: str
+) -> dict[str, Any]:
+    asked = shape(data=request.data, context=context)
     asked.is_valid(raise_exception=True)
     valid: dict[str, Any] = asked.validated_data
     return valid
@@ -226,8 +217,42 @@ def _session(view: TerminalView, pk: UUID) -> FaceSession:
     )
 
 
-def _rest() -> None:
-    """Wait a step without holding a connection somebody else could use."""
-    if not database.in_atomic_block:
-        database.close()
-    time.sleep(STEP)
+def _see(session: FaceSession, asked: dict[str, Any], *, at: datetime) -> Response:
+    openids = _openids(session, asked)
+    sighting.see(session, face_sid=asked.get("face_sid", ""), openids=openids, at=at)
+    return Response(SightingSerializer(session).data)
+
+
+def _recognise(session: FaceSession, asked: dict[str, Any], *, at: datetime) -> Response:
+    openids = _openids(session, asked)
+    recognition.see(session, token=asked.get("token", ""), openids=openids, at=at)
+    if session.is_final:
+        return Response(SightingSerializer(session).data)
+    _enqueue(session)
+    return Response(FaceSessionSerializer(session).data, status.HTTP_202_ACCEPTED)
+
+
+def _openids(session: FaceSession, asked: dict[str, Any]) -> dict[str, str]:
+    if session.merchant is None:
+        return {}
+    return sighting.openids_of(
+        session.merchant, openid=asked.get("openid", ""), sub_openid=asked.get("sub_openid", "")
+    )
+
+
+def _enqueue(session: FaceSession) -> None:
+    def wake() -> None:  # a function: a failing hook is logged by its __qualname__
+        tasks.onboard.delay(session_id=str(session.pk))
+
+    # robust: without a broker the sweeper finds the session, and the answer stands
+    transaction.on_commit(wake, robust=True)
+
+
+def _ask_worker(terminal: UUID, flight: UUID) -> None:
+    """:raises Unavailable: the broker does not take it"""
+    ids = {"terminal_id": str(terminal), "flight": str(flight)}
+    try:
+        tasks.fetch_authinfo.apply_async(kwargs=ids, expires=PATIENCE)  # then nobody waits for it
+    except (KombuError, OSError) as exc:
+        log.warning("broker", exc_info=exc)
+        raise Unavailable from None

@@ -6,12 +6,14 @@ wild, never keep the others from being served.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 PER_TERMINAL = 8  # one is enough; dropped connections leave some behind for a while
 
@@ -34,3 +36,10 @@ def seat(terminal: UUID) -> Iterator[bool]:
                 _waiting[terminal] -= 1
                 if not _waiting[terminal]:
                     del _waiting[terminal]
+
+
+def rest(seconds: float) -> None:
+    """Wait a step without holding a connection somebody else could use."""
+    if not connection.in_atomic_block:
+        connection.close()
+    time.sleep(seconds)

@@ -74,13 +74,17 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
 
 
-def refuse_unfit() -> None:
+def refuse_unfit(*, web: bool = False) -> None:
     """
     Stop a process that serves patients and does not meet its level.
 
     :raises ImproperlyConfigured: naming every unmet requirement
     """
-    unmet = [found for found in production() if isinstance(found, Error)]
+    found = production()
+    if web and settings.WORKER_KEY_FILE:
+        hint = "从网页进程的环境中去掉 WORKER_KEY_FILE，只留给工作进程"
+        found.append(_finding("E009", "网页进程能打开商户密钥", hint))
+    unmet = [one for one in found if isinstance(one, Error)]
     if unmet:
-        lines = [f"{found.id} {found.msg}（{found.hint}）" for found in unmet]
+        lines = [f"{one.id} {one.msg}（{one.hint}）" for one in unmet]
         raise ImproperlyConfigured("\n".join(lines))

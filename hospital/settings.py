@@ -157,6 +157,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; an API body is never larger
+FILE_UPLOAD_HANDLERS = ["hospital.uploads.InMemory"]  # what is uploaded is a key: never a file
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; more is refused
 
 # Language, time, static files.
 LANGUAGE_CODE = "zh-hans"
@@ -195,7 +197,11 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {"FaceSessionState": "faceauth.models.FaceSession.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "FaceSessionState": "faceauth.models.FaceSession.State",
+        "FaceSessionKind": "faceauth.models.FaceSession.Kind",
+        "SDKFlag": ["0", "1"],  # what the SDK takes for no and yes
+    },
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "terminalSignature": {
@@ -221,8 +227,13 @@ KEY_CACHE_SECONDS = env.int("KEY_CACHE_SECONDS", default=60)
 # The trail (hospital.audit): base64 of 32 bytes, kept apart from the sealing keys.
 AUDIT_MAC_KEY = env("AUDIT_MAC_KEY")
 
-# WeChat: key files named by a Merchant are looked up here.
+# WeChat: a merchant's keys are sealed to the worker. The web knows the public half; the other
+# belongs in the worker's environment alone.
+WORKER_PUBLIC_KEY_FILE = env("WORKER_PUBLIC_KEY_FILE", default="")
+WORKER_KEY_FILE = env("WORKER_KEY_FILE", default="")
+# Or they are files a Merchant names; for the worker alone, like the password of such files.
 MERCHANT_KEYS_DIR = Path(env("MERCHANT_KEYS_DIR", default=str(VAR_DIR / "merchant")))
+MERCHANT_KEY_PASSWORD = env("MERCHANT_KEY_PASSWORD", default="")
 
 # The broker only wakes workers; what is to be done is in the database.
 CELERY_BROKER_URL = env("BROKER_URL", default="filesystem://")
@@ -260,6 +271,8 @@ CELERY_BEAT_SCHEDULE = {
     for name, task, seconds in (
         ("wake-due-sessions", "faceauth.tasks.wake_due", 1.0),
         ("expire-sessions", "faceauth.tasks.expire", 30.0),
+        # Said once a day; asked every hour, so that a beat that starts anew misses no day.
+        ("warn-of-expiry", "faceauth.tasks.warn_of_expiry", 3600.0),
         ("forget-answers", "devices.tasks.forget_answers", 3600.0),
         ("clear-sessions", "hospital.accounts.tasks.clear_sessions", 3600.0),
     )

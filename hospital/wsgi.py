@@ -6,4 +6,4 @@ from hospital.checks import refuse_unfit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hospital.settings")
 application = get_wsgi_application()
-refuse_unfit()
+refuse_unfit(web=True)

@@ -4,22 +4,27 @@ The cast: 林 runs terminals, 梅 gives roles, 周 audits, 陈 registers, 顾 gu
 Terminals sign for real, WeChat is the simulator on a loopback port, nothing is patched.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import stamina
+from celery.signals import after_task_publish
 from django.conf import settings as project
 from django.core.wsgi import get_wsgi_application
+from django.test import override_settings
 from django.utils import timezone
 
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Store, Terminal, TerminalKey
-from faceauth import connection, consent
+from faceauth import connection, consent, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
 from hospital.accounts.models import Staff
@@ -43,6 +48,14 @@ def no_keys_remembered() -> Iterator[None]:
     keyring.clear()
     yield
     keyring.clear()
+
+
+@pytest.fixture(autouse=True)
+def one_attempt() -> Iterator[None]:
+    """A call to WeChat is made once: tests of repetition ask for more."""
+    stamina.set_testing(True)
+    yield
+    stamina.set_testing(False)
 
 
 # People
@@ -125,6 +138,43 @@ def merchant(
         wechat_public_key_id=world.wechat_public_key_id,
         wechat_public_key_file="wechat_public_key.pem",
     )
+
+
+# The worker
+
+
+@dataclass
+class Worker:
+    """
+    Fetches an authinfo as soon as it is asked to, in the thread that asks.
+
+    A real one would see nothing of a test's own transaction; `tests/house.py` has real ones.
+    What it does with an exception is Celery's: the publisher never hears of it.
+    """
+
+    asleep: bool = False
+    environment: dict[str, Any] = field(default_factory=dict)  # settings only a worker has
+    heard: list[dict[str, Any]] = field(default_factory=list)  # arguments, as on the wire
+
+    def hear(self, *, body: Any, **_kwargs: Any) -> None:
+        _args, kwargs, _embed = body
+        self.heard.append(json.loads(json.dumps(kwargs)))
+        if not self.asleep:
+            self.work()
+
+    def work(self) -> None:
+        """Do what was heard last."""
+        # Only if there is any: a test's threads share these settings.
+        with override_settings(**self.environment) if self.environment else nullcontext():
+            tasks.fetch_authinfo.apply(kwargs=self.heard[-1])
+
+
+@pytest.fixture(autouse=True)
+def worker() -> Iterator[Worker]:
+    worker = Worker()
+    after_task_publish.connect(worker.hear, sender=tasks.fetch_authinfo.name, weak=False)
+    yield worker
+    after_task_publish.disconnect(worker.hear, sender=tasks.fetch_authinfo.name)
 
 
 # The lobby

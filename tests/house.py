@@ -60,6 +60,7 @@ class House:
     processes: Processes
     database: str  # a path of SQLite's, or a postgres URL
     running: dict[str, int] = field(default_factory=dict)  # name → process group
+    is_equipped: bool = False
 
     @classmethod
     @contextmanager
@@ -68,7 +69,7 @@ class House:
         place = Installation(var, *free_ports(2))
         environment = {**place.prepare(), "TERMINAL_RATE": "100000/min", **env}
         url = environment["DATABASE_URL"]
-        with Processes(env=environment, cwd=ROOT, logs=place.logs) as processes:
+        with Processes(env=environment, own=place.own, cwd=ROOT, logs=place.logs) as processes:
             house = cls(place, processes, url.removeprefix("sqlite:///"))
             house.start("simulator")
             processes.wait_for_port(place.sim_port)
@@ -82,6 +83,20 @@ class House:
         self.running[name] = process.pid
         if name == "web":
             self.processes.wait_for_port(self.place.port)
+
+    def equip(self) -> None:
+        """
+        Let the terminal get its authinfo, which takes a worker; it then lasts most of an hour.
+
+        For tests in which people come while no worker is there.
+        """
+        if self.is_equipped:
+            return
+        self.start("worker")
+        with self.lobby() as lobby:
+            lobby.equip()
+        self.kill("worker")
+        self.is_equipped = True
 
     def kill(self, name: str) -> None:
         """`kill -9` a process and everything it started."""
@@ -207,6 +222,9 @@ class Lobby:
         self.secrets: dict[str, str] = {}  # everything this terminal held for a moment
         self._sdk = sdk
         self._sdk.init()
+
+    def equip(self) -> None:
+        self.server.authinfo(self._sdk.rawdata())
 
     def receive(self, person: str) -> tuple[Session, Visit]:
         """Bring somebody from the notice to their yes; return the server's last answer."""

@@ -21,7 +21,7 @@ from devices.sdk.errors import SDKError
 from devices.sdk.simulated import SimulatedLibrary
 
 SIMULATED = "simulated:"
-ONBOARDED, NOT_ONBOARDED, UNUSABLE = 0, 1, 2
+DONE, NOT_DONE, UNUSABLE = 0, 1, 2
 
 
 def main(
@@ -38,7 +38,7 @@ def main(
         return _work(options, say, transport)
     except KeyboardInterrupt:
         say("已停止")
-        return ONBOARDED if not options.once else NOT_ONBOARDED
+        return DONE if not options.once else NOT_DONE
     except activation.NotActivated:
         print("终端尚未激活：请用 --activate 激活码", file=sys.stderr)
     except keys.UnusableKey:
@@ -62,7 +62,7 @@ def _work(options: argparse.Namespace, say: Say, transport: httpx.BaseTransport 
     try:
         if options.once:
             beat(terminal, server, sdk_version=sdk_version, say=say)
-            return _once(terminal, guests, say=say, report=report)
+            return _once(terminal, guests, say=say, report=report, recognise=options.recognise)
         run(
             terminal,
             server,
@@ -71,24 +71,31 @@ def _work(options: argparse.Namespace, say: Say, transport: httpx.BaseTransport 
             sdk_version=sdk_version,
             say=say,
             report=report,
+            recognise=options.recognise,
         )
     finally:
         terminal.close()
         wire.close()
-    return ONBOARDED
+    return DONE
 
 
 def _once(
-    terminal: Terminal, guests: people.Guests, *, say: Say, report: Callable[[Visit], None]
+    terminal: Terminal,
+    guests: people.Guests,
+    *,
+    say: Say,
+    report: Callable[[Visit], None],
+    recognise: bool,
 ) -> int:
     if not guests.arrive():
-        return NOT_ONBOARDED
-    visit, _ = attempt(terminal, guests, say=say)
+        return NOT_DONE
+    visit, _ = attempt(terminal, guests, say=say, recognise=recognise)
     report(visit)
-    if visit.state == "onboarded":
-        return ONBOARDED
-    print(f"未建档：{visit.reason or visit.state}", file=sys.stderr)
-    return NOT_ONBOARDED
+    if visit.state == ("recognised" if recognise else "onboarded"):
+        return DONE
+    what = "未识别" if recognise else "未建档"
+    print(f"{what}：{visit.reason or visit.state}", file=sys.stderr)
+    return NOT_DONE
 
 
 def _identify(
@@ -151,7 +158,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="simulated:URL | PATH",
         help="微信模拟器地址，或人脸组件动态库的路径",
     )
-    parser.add_argument("--once", action="store_true", help="只接待一位；建档成功则退出码为 0")
+    parser.add_argument(
+        "--recognise", action="store_true", help="只识别已建档患者，不建档，不查询实名"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="只接待一位；建档（或识别）成功则退出码为 0"
+    )
     parser.add_argument("--json", action="store_true", help="每位一行 JSON，过程改写到标准错误")
     parser.add_argument(
         "--every", type=float, default=5.0, metavar="SECONDS", help="两位之间的间隔秒数"

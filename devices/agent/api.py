@@ -1,18 +1,27 @@
 """The server's API as typed calls; each raises `Problem` or `Unreachable`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
 from devices.agent import __version__
 from devices.agent.wire import Problem, Unreachable, Wire, moment
-from devices.sdk import AuthResult, FaceParams, Sighting
+from devices.sdk import FACE_AUTH, AuthResult, FaceParams, Member, Sighting
 
 __all__ = ["FINAL", "Problem", "Server", "Unreachable"]
 
 FINAL = frozenset(
-    ["onboarded", "recognised", "refused", "declined", "guardian_required", "failed", "expired"]
+    [
+        "onboarded",
+        "recognised",
+        "unrecognised",
+        "refused",
+        "declined",
+        "guardian_required",
+        "failed",
+        "expired",
+    ]
 )
 T = TypeVar("T")
 
@@ -66,6 +75,7 @@ class Session:
 
     :ivar quit_face_auth: after a sighting: close WeChat's screen without asking the person
     :ivar fallback: after opening: the way in that needs no face
+    :ivar ask_unionid: after opening a FACEID-ONCE session: ask the SDK for a token
     """
 
     id: str
@@ -75,6 +85,7 @@ class Session:
     reason_code: str = ""
     reason_detail: str = ""
     fallback: str = ""
+    ask_unionid: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -115,18 +126,23 @@ class Server:
     def notice(self) -> Notice:
         return _shaped(_notice, self._wire.get("notice/"))
 
-    def open(self, *, notice_version: int, granted: bool, purposes: list[str]) -> Session:
+    def open(
+        self,
+        *,
+        notice_version: int,
+        granted: bool,
+        purposes: list[str],
+        kind: str = FACE_AUTH,
+    ) -> Session:
         """Begin a visit by putting on record what the person said to the notice."""
         body = {"notice_version": notice_version, "granted": granted, "purposes": purposes}
+        if kind != FACE_AUTH:
+            body["kind"] = kind
         return _shaped(_session, self._wire.post("face-sessions/", body))
 
-    def see(self, session: Session, sighting: Sighting) -> Session:
-        seen = {
-            "face_sid": sighting.face_sid,
-            "openid": sighting.openid,
-            "sub_openid": sighting.sub_openid,
-        }
-        body = {name: value for name, value in seen.items() if value}
+    def see(self, session: Session, seen: Sighting | Member) -> Session:
+        """Say whom the SDK saw: a `Sighting` in a FACE_AUTH session, a `Member` in the other."""
+        body = {name: value for name, value in asdict(seen).items() if value}
         return _shaped(_session, self._wire.post(f"face-sessions/{session.id}/sighting/", body))
 
     def authorize(self, session: Session, result: AuthResult) -> Session:
@@ -210,6 +226,7 @@ def _session(answer: dict[str, Any]) -> Session:
         reason_code=reason.get("code", ""),
         reason_detail=reason.get("detail", ""),
         fallback=answer.get("fallback") or "",
+        ask_unionid=answer.get("ask_unionid") == "1",
     )
 
 

@@ -18,6 +18,7 @@ LONGEST_OS = 64  # characters
 STATES = {
     "onboarded": "建档完成",
     "recognised": "复诊患者，已识别",
+    "unrecognised": "没有找到档案，可以刷脸建档",
     "refused": "未同意刷脸",
     "declined": "未在微信界面确认",
     "guardian_required": "未满 14 周岁，请监护人到人工窗口办理",
@@ -36,6 +37,7 @@ def run(
     sdk_version: str,
     say: Say,
     report: Callable[[Visit], None],
+    recognise: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -44,6 +46,7 @@ def run(
 
     :param every: seconds between two visits; longer when the server asks for it
     :param report: told how each visit ended
+    :param recognise: look for people's records instead of making them
     """
     beaten_at: float | None = None
 
@@ -61,19 +64,22 @@ def run(
 
     rest(0)
     while guests.arrive():
-        visit, pause = attempt(terminal, guests, say=say)
+        visit, pause = attempt(terminal, guests, say=say, recognise=recognise)
         report(visit)
         rest(max(every, pause))
 
 
-def attempt(terminal: Terminal, guests: Guests, *, say: Say) -> tuple[Visit, float]:
+def attempt(
+    terminal: Terminal, guests: Guests, *, say: Say, recognise: bool = False
+) -> tuple[Visit, float]:
     """
     Receive one person; a failure ends the visit, not the program.
 
     :returns: the visit, and the seconds to wait before the next one is worth trying
     """
+    receive = terminal.recognise if recognise else terminal.visit
     try:
-        visit, pause = terminal.visit(consent=guests.consent), 0.0
+        visit, pause = receive(consent=guests.consent), 0.0
     except SDKError as exc:
         visit, pause = Visit("interrupted", reason=f"{exc.code} {exc}"), WAIT_AFTER_FAILURE
     except (Problem, Unreachable) as exc:

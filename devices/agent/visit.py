@@ -2,10 +2,19 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from devices.agent.api import Credential, Notice, Server, Session
-from devices.sdk import AuthResult, FaceSDK, Sighting
+from devices.agent.api import Credential, Notice, Problem, Server, Session
+from devices.sdk import (
+    FACE_AUTH,
+    FACEID_ONCE,
+    AuthResult,
+    FaceParams,
+    FaceSDK,
+    Member,
+    Sighting,
+)
 from devices.sdk.errors import CredentialExpired, Initialising, NotInitialised, SDKError
 
 LONG_POLL = 10  # seconds the server may hold one question
@@ -16,6 +25,7 @@ INIT_ATTEMPTS, INIT_PAUSE = 20, 0.5  # the service needs some seconds after the 
 
 Say = Callable[[str], None]
 Consent = Callable[[Notice], bool]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,25 +75,37 @@ class Terminal:
         :raises SDKError, Problem, Unreachable: the visit could not be finished; the camera
             is free again, and the session, if there is one, expires by itself
         """
-        self._turn_on_camera()
-        notice = self._server.notice()
-        self._say(f"告知书：{notice.title}（第 {notice.version} 版）")
-        granted = consent(notice)
-        # Only what the visit cannot do without is agreed to: nothing is ticked in advance.
-        purposes = [purpose.code for purpose in notice.purposes if purpose.required]
-        session = self._server.open(
-            notice_version=notice.version, granted=granted, purposes=purposes if granted else []
-        )
+        session, granted = self._open(consent, FACE_AUTH)
         if not granted:
-            self._say(f"未同意刷脸，可以改用：{session.fallback or notice.fallback}")
             return _ended(session, None)
-        self._say("已同意，请看摄像头")
-        credential, sighting = self._scan()
+        credential, sighting = self._scan(self._sdk.code)
         seen_at = self._clock()
         self._say("已看到人脸")
         session = self._finish(session, credential, sighting, seen_at)
-        took = round(self._clock() - seen_at, 3)
-        return _ended(session, took if session.is_final else None)
+        return self._end(session, seen_at)
+
+    def recognise(self, *, consent: Consent) -> Visit:
+        """
+        Receive one person who may be on record; nobody is asked for their name.
+
+        :param consent: shows the notice, returns what the person said
+        :raises SDKError, Problem, Unreachable: as for `visit`
+        """
+        session, granted = self._open(consent, FACEID_ONCE)
+        if not granted:
+            return _ended(session, None)
+
+        def look(params: FaceParams) -> Member:
+            params = replace(params, face_authtype=FACEID_ONCE)  # the authinfo is for either
+            return self._sdk.user_info(params, ask_unionid=session.ask_unionid)
+
+        _, member = self._scan(look)
+        seen_at = self._clock()
+        self._say("已看到人脸")
+        answered = self._server.see(session, member)
+        if not answered.is_final:
+            answered = self._wait(answered, until=seen_at + LONGEST_WAIT)
+        return self._end(answered, seen_at)
 
     def camera(self) -> str:
         """Return `ready`, or `missing` when the SDK does not start."""
@@ -99,6 +121,25 @@ class Terminal:
             self._camera_is_on = False
             self._sdk.release()
 
+    def _open(self, consent: Consent, kind: str) -> tuple[Session, bool]:
+        self._turn_on_camera()
+        notice = self._server.notice()
+        self._say(f"告知书：{notice.title}（第 {notice.version} 版）")
+        granted = consent(notice)
+        # Only what the visit cannot do without is agreed to: nothing is ticked in advance.
+        purposes = [purpose.code for purpose in notice.purposes if purpose.required]
+        session = self._server.open(
+            notice_version=notice.version,
+            granted=granted,
+            purposes=purposes if granted else [],
+            kind=kind,
+        )
+        if granted:
+            self._say("已同意，请看摄像头")
+        else:
+            self._say(f"未同意刷脸，可以改用：{session.fallback or notice.fallback}")
+        return session, granted
+
     def _turn_on_camera(self) -> None:
         for attempt in range(INIT_ATTEMPTS):
             if self._camera_is_on:
@@ -111,27 +152,35 @@ class Terminal:
                     raise
                 self._sleep(INIT_PAUSE)
 
-    def _scan(self) -> tuple[Credential, Sighting]:
+    def _scan(self, look: Callable[[FaceParams], T]) -> tuple[Credential, T]:
         refresh = False
         try:
-            return self._look(refresh=refresh)
+            return self._look(look, refresh=refresh)
         except CredentialExpired:
             refresh = True
         except NotInitialised:  # the service was restarted behind our back
             self._camera_is_on = False
             self._turn_on_camera()
-        return self._look(refresh=refresh)
+        return self._look(look, refresh=refresh)
 
-    def _look(self, *, refresh: bool) -> tuple[Credential, Sighting]:
+    def _look(self, look: Callable[[FaceParams], T], *, refresh: bool) -> tuple[Credential, T]:
         credential = self._fetch_credential(refresh=refresh)
-        return credential, self._sdk.code(credential.params)
+        return credential, look(credential.params)
 
     def _fetch_credential(self, *, refresh: bool) -> Credential:
         if self._credential is None or refresh or self._clock() >= self._usable_until:
             asked_at = self._clock()
-            self._credential = self._server.authinfo(self._sdk.rawdata(), refresh=refresh)
+            self._credential = self._ask_for_credential(refresh=refresh)
             self._usable_until = asked_at + self._credential.expires_in - MARGIN
         return self._credential
+
+    def _ask_for_credential(self, *, refresh: bool) -> Credential:
+        try:
+            return self._server.authinfo(self._sdk.rawdata(), refresh=refresh)
+        except Problem as exc:
+            if exc.code != "rawdata_refused":
+                raise
+        return self._server.authinfo(self._sdk.rawdata(), refresh=refresh)
 
     def _finish(
         self, session: Session, credential: Credential, sighting: Sighting, seen_at: float
@@ -167,6 +216,10 @@ class Terminal:
                 return session
             if self._clock() - asked_at < SHORTEST_POLL:
                 self._sleep(SHORTEST_POLL)
+
+    def _end(self, session: Session, seen_at: float) -> Visit:
+        took = round(self._clock() - seen_at, 3)
+        return _ended(session, took if session.is_final else None)
 
 
 def _ended(session: Session, seconds: float | None) -> Visit:

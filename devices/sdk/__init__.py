@@ -1,18 +1,19 @@
 """
-WeChat's face SDK, kindly: five commands, values in, values or facts out.
+WeChat's face SDK, kindly: six commands, values in, values or facts out.
 
 Source: 微信刷脸 Windows SDK, 实名认证文档 and 人脸识别文档 (both of 2022-11-14).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from devices.sdk import errors
 
 VERSION = "1"
-FACE_AUTH = "FACE_AUTH"  # real-name authentication; the other mode is for paying
+FACE_AUTH = "FACE_AUTH"  # real-name authentication
+FACEID_ONCE = "FACEID-ONCE"  # who of our members this is, without their name
 LONGEST_RAWDATA = 2048  # characters
 LONGEST_MESSAGE = 128  # characters
 
@@ -55,6 +56,19 @@ class Sighting:
     sub_openid: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """
+    Who the camera recognised, as ids. `token` opens one query for their union id.
+
+    The nickname WeChat gives as well stays in the SDK's answer: nobody here reads it.
+    """
+
+    openid: str = field(default="", repr=False)
+    sub_openid: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
 @dataclass(frozen=True)
 class AuthResult:
     """What the person answered on WeChat's own screen, as WeChat put it."""
@@ -65,7 +79,8 @@ class AuthResult:
 
 class FaceSDK:
     """
-    One camera. `init` before anything; after `code` it waits for exactly one `authorize`.
+    One camera. `init` before anything; after `code` it waits for exactly one `authorize`,
+    after `user_info` for nothing.
 
     A class because a terminal holds one library, and every command carries the time.
     """
@@ -104,16 +119,7 @@ class FaceSDK:
         :raises errors.CredentialExpired: fetch a new authinfo, then call again
         :raises errors.SDKError:
         """
-        answer = self._ask(
-            "getWxpayfaceCode",
-            appid=params.appid,
-            mch_id=params.mch_id,
-            sub_appid=params.sub_appid,
-            sub_mch_id=params.sub_mch_id,
-            store_id=params.store_id,
-            face_authtype=params.face_authtype,
-            authinfo=params.authinfo,
-        )
+        answer = self._ask("getWxpayfaceCode", **asdict(params))
         sighting = Sighting(
             face_sid=_text(answer, "face_sid"),
             openid=_text(answer, "openid"),
@@ -139,6 +145,29 @@ class FaceSDK:
         )
         message = _text(answer, "return_msg")[:LONGEST_MESSAGE]
         return AuthResult(errors.return_code(answer), message)
+
+    def user_info(self, params: FaceParams, *, ask_unionid: bool) -> Member:
+        """
+        Open WeChat's screen, wait for a face and close it again; nothing follows.
+
+        Needs `face_authtype` FACEID-ONCE and version 1.24 of the SDK.
+
+        :param ask_unionid: ask for a token as well; without one the openid is all there is
+        :raises errors.Cancelled: the person left
+        :raises errors.CredentialExpired: fetch a new authinfo, then call again
+        :raises errors.SDKError:
+        """
+        asked = "1" if ask_unionid else "0"  # strings, as in `authorize`
+        answer = self._ask("getWxpayfaceUserInfo", **asdict(params), ask_unionid=asked)
+        has_token = ask_unionid and answer.get("unionid_code") == errors.SUCCESS
+        member = Member(
+            openid=_text(answer, "openid"),
+            sub_openid=_text(answer, "sub_openid"),
+            token=_text(answer, "token") if has_token else "",
+        )
+        if not (member.openid or member.token):
+            raise errors.Unreadable
+        return member
 
     def release(self) -> None:
         """

@@ -15,6 +15,7 @@ import httpx
 from devices.sdk import errors
 
 RAWDATA_BYTES = 616  # 824 characters of base64, about the length of a real one
+TERMS = ("appid", "mch_id", "sub_appid", "sub_mch_id", "store_id")
 NOT_INITIALISED = {"return_code": "FAIL", "return_msg": "", "err_code": "271378620"}
 PARAM_ERROR = {"return_code": "PARAM_ERROR", "return_msg": ""}
 OCCUPIED = {"return_code": "ERROR", "return_msg": ""}
@@ -55,6 +56,7 @@ class SimulatedLibrary:
             "getWxpayfaceRawdata": self._rawdata,
             "getWxpayfaceCode": self._scan,
             "getWxpayAuth": self._authorize,
+            "getWxpayfaceUserInfo": self._user_info,
             "releaseWxpayface": self._leave,
         }
         command = commands.get(request.get("cmd", ""))
@@ -75,11 +77,9 @@ class SimulatedLibrary:
     def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._screen_open:
             return OCCUPIED
-        needed = ("appid", "mch_id", "store_id", "authinfo")
-        if request.get("face_authtype") != "FACE_AUTH" or not all(map(request.get, needed)):
+        if not _is_complete(request, face_authtype="FACE_AUTH"):
             return PARAM_ERROR
-        scan = {"authinfo": request["authinfo"], "person": self._choose_person()}
-        answer = self._post("/_sim/scan", scan)
+        answer = self._post("/_sim/scan", self._seen(request))
         self._screen_open = answer.get("return_code") == "SUCCESS"
         return answer
 
@@ -90,6 +90,19 @@ class SimulatedLibrary:
         fields = ("face_sid", "authinfo", "quit_face_auth")
         given = {name: request[name] for name in fields if name in request}
         return self._post("/_sim/authorize", given)
+
+    def _user_info(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._screen_open:
+            return OCCUPIED
+        ask_unionid = request.get("ask_unionid", "0")
+        if not _is_complete(request, face_authtype="FACEID-ONCE") or ask_unionid not in ("0", "1"):
+            return PARAM_ERROR
+        return self._post("/_sim/userinfo", self._seen(request) | {"ask_unionid": ask_unionid})
+
+    def _seen(self, request: dict[str, Any]) -> dict[str, Any]:
+        # The terms go along: the simulator compares them with those the authinfo was made for.
+        terms = {name: request[name] for name in TERMS if name in request}
+        return {"authinfo": request["authinfo"], "person": self._choose_person(), **terms}
 
     def _leave(self, _request: dict[str, Any]) -> dict[str, Any]:
         self._initialised = self._screen_open = False
@@ -109,6 +122,12 @@ class SimulatedLibrary:
         if not isinstance(answer, dict):
             raise errors.Unreadable
         return answer
+
+
+def _is_complete(request: dict[str, Any], *, face_authtype: str) -> bool:
+    given = [request.get(name) for name in ("authinfo", "appid", "mch_id", "store_id")]
+    whole = all(isinstance(value, str) and value for value in given)
+    return whole and request.get("face_authtype") == face_authtype
 
 
 def _has_ten_digits(now: object) -> bool:

@@ -1,7 +1,7 @@
 """One visit and its moves; on what consent it stands; which merchant we are to WeChat."""
 
 from faceauth.models.consent import Consent, Notice
-from faceauth.models.merchant import Merchant, NotConfigured
+from faceauth.models.merchant import Merchant, NotConfigured, Slot
 from faceauth.models.session import LEASE, LIFETIME, FaceSession, WrongState, face_sid_index
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Merchant",
     "NotConfigured",
     "Notice",
+    "Slot",
     "WrongState",
     "face_sid_index",
 ]

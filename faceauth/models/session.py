@@ -53,15 +53,21 @@ class FaceSession(models.Model):
     刷脸会话: one person in front of one terminal.
 
     `face_sid` and WeChat's answer are sealed while they are needed and gone with the move
-    that ends the session; a keyed digest of `face_sid` stays, so that it works once.
+    that ends the session; a keyed digest of `face_sid` stays, so that it works once. The
+    token of a FACEID-ONCE session is kept as its `face_sid`: to WeChat it is the same parameter.
     """
+
+    class Kind(models.TextChoices):
+        FACE_AUTH = "FACE_AUTH", "刷脸建档"
+        FACEID_ONCE = "FACEID-ONCE", "刷脸识别"
 
     class State(models.TextChoices):
         OPENED = "opened", "待识别"
         SEEN = "seen", "待授权"
-        AUTHORIZED = "authorized", "建档中"
+        AUTHORIZED = "authorized", "处理中"
         ONBOARDED = "onboarded", "已建档"
         RECOGNISED = "recognised", "已识别（复诊）"
+        UNRECOGNISED = "unrecognised", "未识别（未建档）"
         REFUSED = "refused", "不同意"
         DECLINED = "declined", "未授权"
         GUARDIAN_REQUIRED = "guardian_required", "需监护人"
@@ -70,7 +76,8 @@ class FaceSession(models.Model):
 
     NEXT: ClassVar[dict[State, list[State]]] = {
         State.SEEN: [State.OPENED],
-        State.RECOGNISED: [State.OPENED],
+        State.RECOGNISED: [State.OPENED, State.AUTHORIZED],
+        State.UNRECOGNISED: [State.OPENED, State.AUTHORIZED],
         State.AUTHORIZED: [State.SEEN],
         State.DECLINED: [State.SEEN],
         State.ONBOARDED: [State.AUTHORIZED],
@@ -82,6 +89,7 @@ class FaceSession(models.Model):
         {
             State.ONBOARDED,
             State.RECOGNISED,
+            State.UNRECOGNISED,
             State.REFUSED,
             State.DECLINED,
             State.GUARDIAN_REQUIRED,
@@ -94,8 +102,10 @@ class FaceSession(models.Model):
     terminal = models.ForeignKey(Terminal, models.PROTECT, verbose_name="终端")
     merchant = models.ForeignKey(Merchant, models.PROTECT, null=True, verbose_name="商户")
     consent = models.OneToOneField(Consent, models.PROTECT, verbose_name="同意记录")
+    kind = models.CharField("类型", max_length=16, choices=Kind.choices, default=Kind.FACE_AUTH)
     state = models.CharField("状态", max_length=20, choices=State.choices)
     reason = models.CharField("原因", max_length=64, blank=True)
+    # Of a session that waits for WeChat: who they are as far as the terminal can tell.
     patient = models.ForeignKey(Patient, models.PROTECT, null=True, verbose_name="患者")
 
     face_sid = SealedField(
@@ -136,12 +146,17 @@ class FaceSession(models.Model):
     def is_final(self) -> bool:
         return self.state in self.FINAL
 
-    def see(self, *, face_sid: str, index: str) -> None:
-        """:raises WrongState: somebody was seen already."""
-        self._move(self.State.SEEN, face_sid=face_sid, face_sid_index=index)
+    def see(self, *, face_sid: str, index: str, presumed: Patient | None = None) -> None:
+        """
+        Note who is to be asked about.
+
+        :param presumed: who it is as far as the terminal can tell; WeChat has yet to say
+        :raises WrongState: somebody was seen already
+        """
+        self._move(self.State.SEEN, face_sid=face_sid, face_sid_index=index, patient=presumed)
 
     def recognise(self, patient: Patient, *, at: datetime) -> None:
-        """:raises WrongState: somebody was seen already."""
+        """:raises WrongState: somebody was seen already, or another worker was faster."""
         self._finish(self.State.RECOGNISED, at=at, patient=patient)
 
     def authorize(self, *, at: datetime) -> None:
@@ -154,7 +169,7 @@ class FaceSession(models.Model):
 
         :raises WrongState: the session is not where this end is reached from
         """
-        self._finish(state, at=at, reason=reason)
+        self._finish(state, at=at, reason=reason, patient=None)
 
     def complete(self, patient: Patient, *, at: datetime) -> None:
         """:raises WrongState: another worker was faster."""

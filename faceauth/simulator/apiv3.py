@@ -1,168 +1,141 @@
-"""GET /v3/facemch/users/{face_sid} and /v3/certificates: checked, sealed and signed as v3 is."""
+"""GET /v3/facemch/users/{face_sid}: who somebody is, checked, sealed and signed as v3 is."""
 
-import base64
-import re
-import secrets
-from dataclasses import replace
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from faceauth.simulator import camera
-from faceauth.simulator.camera import Camera, Consent
-from faceauth.simulator.people import Person
+from faceauth.simulator import camera, keys
+from faceauth.simulator.admission import admit
+from faceauth.simulator.camera import Camera, Consent, Sighting
+from faceauth.simulator.refusal import (
+    APPID_MCH_ID,
+    RELATION,
+    Refused,
+    refuse,
+    refuse_parameter,
+)
+from faceauth.simulator.sealing import seal
+from faceauth.simulator.signing import sign
 from faceauth.simulator.weather import Spell
 from faceauth.simulator.wire import Reply, Request, json_reply
-from faceauth.simulator.world import World, key, private_key
-from faceauth.wechat import v3
-from faceauth.wechat.keys import strict_base64
+from faceauth.simulator.world import Hospital, Merchant, World
 
 USERS = "/v3/facemch/users/"
 
-_ITEM = re.compile(r'([a-z_]+)="([^"]*)"')
-_ITEMS = {"mchid", "nonce_str", "timestamp", "serial_no", "signature"}  # in any order
-_NONCE = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
-_TIMESTAMP = re.compile(r"[0-9]{10}", re.ASCII)
-_OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303 - v3's own
+_UNPERMITTED = "商户号该产品权限未开通，请前往商户平台>产品中心检查后重试"
 
 
 def users(
     request: Request, world: World, seen: Camera, *, now: float, spell: Spell | None
 ) -> Reply:
-    """Answer who a face_sid is."""
-    refusal = _refusal(request, world, now)
-    if refusal is not None:
-        return refusal
-    reply = _identity(request, world, seen, spell)
-    if spell is not None and spell.name == "malformed":
-        reply = replace(reply, body=reply.body[:-1])
+    """Answer who a face_sid or a token is."""
+    try:
+        merchant = admit(request, world, now=now)
+    except Refused as exc:
+        return exc.reply
+    try:
+        content = _answer(request, merchant, seen, spell)
+        reply = json_reply(content, verdict="通过")
+    except Refused as exc:
+        reply = exc.reply
     return sign(reply, request, world, now=now, spell=spell)
 
 
-def certificates(request: Request, world: World, *, now: float) -> Reply:
-    """Answer the one platform certificate, sealed under the APIv3 key."""
-    refusal = _refusal(request, world, now)
-    if refusal is not None:
-        return refusal
-    nonce = secrets.token_hex(6)
-    sealed = AESGCM(world.apiv3_key.encode()).encrypt(
-        nonce.encode(), world.platform_certificate.encode(), b"certificate"
-    )
-    item = {
-        "serial_no": world.platform_serial,
-        "effective_time": "2020-01-01T08:00:00+08:00",
-        "expire_time": "2049-12-31T08:00:00+08:00",
-        "encrypt_certificate": {
-            "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce,
-            "associated_data": "certificate",
-            "ciphertext": base64.b64encode(sealed).decode(),
-        },
-    }
-    return sign(json_reply({"data": [item]}), request, world, now=now, spell=None)
-
-
-def sign(reply: Reply, request: Request, world: World, *, now: float, spell: Spell | None) -> Reply:
-    """Sign an answer with the key the request asked for, or as the scenario has it."""
-    name = spell.name if spell else ""
-    if name == "unsigned":
-        return reply
-    serial, pem = world.platform_serial, world.platform_key
-    if request.headers.get("wechatpay-serial") == world.wechat_public_key_id:
-        serial, pem = world.wechat_public_key_id, world.wechat_key
-    if name == "forged":
-        pem = key("forger")
-    timestamp = int(now) + {"stale": -400, "future": 400}.get(name, 0)
-    nonce = secrets.token_hex(16)
-    message = f"{timestamp}\n{nonce}\n".encode() + reply.body + b"\n"
-    made = private_key(pem).sign(message, padding.PKCS1v15(), hashes.SHA256())
-    signature = base64.b64encode(made).decode()
-    headers = {
-        **reply.headers,
-        "Wechatpay-Timestamp": str(timestamp),
-        "Wechatpay-Nonce": nonce,
-        "Wechatpay-Serial": serial,
-        "Wechatpay-Signature": f"{v3.PROBE}{signature[19:]}" if name == "signtest" else signature,
-        "Wechatpay-Signature-Type": v3.SCHEME,
-    }
-    body = reply.body[: len(reply.body) // 2] if name == "truncated" else reply.body
-    return Reply(reply.status, body, headers)
-
-
-def _identity(request: Request, world: World, seen: Camera, spell: Spell | None) -> Reply:
-    query = request.query
-    if query.get("info_type") != "ASK_REAL_NAME":
-        return _error(400, "PARAM_ERROR", "info_type参数错误")
-    if query.get("appid") != world.appid:
-        return _error(400, "PARAM_ERROR", "appid和mch_id不匹配")
-    if query.get("sub_mchid") and query.get("sub_serial_no") != world.merchant_serial:
-        return _error(400, "PARAM_ERROR", "sub_serial_no参数错误")
-    sighting = seen.find(request.path.removeprefix(USERS))
-    if sighting is None:
-        return _error(404, "RESOURCE_NOT_EXISTS", "face_sid不存在或已过期")
+def _answer(
+    request: Request, merchant: Merchant, seen: Camera, spell: Spell | None
+) -> dict[str, Any]:
+    query, name = request.query, spell.name if spell else ""
+    info_type = query.get("info_type", "")
+    if info_type not in ("ASK_REAL_NAME", "ASK_UNIONID"):
+        verdict = "info_type 应为 ASK_REAL_NAME 或 ASK_UNIONID"
+        if info_type == "ASK_UNION_ID":
+            verdict = "info_type 多了一条下划线：应为 ASK_UNIONID"
+        raise refuse_parameter("info_type", "info_type参数错误", verdict=verdict)
+    if query.get("appid") != merchant.appid or name == "wrong-appid":
+        raise refuse_parameter(
+            "appid",
+            "appid和mch_id不匹配",
+            verdict=f"appid 未绑定商户号 {merchant.mch_id}",
+            number=APPID_MCH_ID,
+        )
+    hospital = _hospital(query, merchant)
+    if name == "no-permission":
+        raise refuse(403, "NO_AUTH", _UNPERMITTED, verdict="商户未开通实名权限")
+    sighting = _sighting(request, merchant, seen)
+    answer = _openids(sighting, merchant, query.get("sub_appid", ""))
+    if info_type == "ASK_UNIONID":
+        return {**answer, "union_id": _union_id(sighting)}
     if sighting.consent is not Consent.GIVEN:
-        return _error(403, "NO_AUTH", "用户未授权")
-    answer: dict[str, Any] = {"openid": camera.openid(sighting.person, world.appid)}
-    if query.get("sub_appid"):
-        answer["sub_openid"] = camera.openid(sighting.person, query["sub_appid"])
-    return json_reply({**answer, "real_name_info": _sealed(sighting.person, world, spell)})
+        verdict = "这个人没有（或尚未）同意提供实名信息"
+        raise refuse(403, "NO_AUTH", "用户未授权", verdict=verdict)
+    opener = hospital.key if hospital else merchant.key
+    return {**answer, "real_name_info": seal(sighting.person, opener, spell=spell)}
 
 
-def _sealed(person: Person, world: World, spell: Spell | None) -> dict[str, Any]:
-    public = private_key(world.merchant_key).public_key()
-    name = spell.name if spell else ""
-
-    def seal(text: str) -> str:
-        if name == "garbage":
-            return base64.b64encode(b"\0" + secrets.token_bytes(public.key_size // 8 - 1)).decode()
-        padded = _OAEP if name == "oaep" else padding.PKCS1v15()
-        return base64.b64encode(public.encrypt(text.encode(), padded)).decode()
-
-    return {
-        "encrypted_real_name": seal(person.name),
-        "credential_type": person.document_type,
-        "encrypted_credential_id": seal(person.document_number),
-    }
-
-
-def _refusal(request: Request, world: World, now: float) -> Reply | None:
-    """Return why a request is not let in, if it is not; WeChat does not sign its 401s."""
-    if not request.headers.get("accept") or not request.headers.get("user-agent"):
-        return _error(400, "INVALID_REQUEST", "Http头缺少Accept或User-Agent")
-    complaint = _complaint(request, world, now)
-    return _error(401, "SIGN_ERROR", complaint) if complaint else None
-
-
-def _complaint(request: Request, world: World, now: float) -> str:
-    """Return what is wrong with the Authorization header, or "" if nothing is."""
-    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-    items = dict(_ITEM.findall(rest))
-    if scheme != v3.SCHEME or items.keys() != _ITEMS:
-        return "Http头Authorization格式错误"
-    if items["mchid"] != world.mch_id or items["serial_no"] != world.merchant_serial:
-        return "商户号或证书序列号不正确"
-    if not (_NONCE.fullmatch(items["nonce_str"]) and _TIMESTAMP.fullmatch(items["timestamp"])):
-        return "Http头Authorization中的nonce_str或timestamp格式错误"
-    if abs(int(items["timestamp"]) - now) > v3.CLOCK_SKEW:
-        return "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟"
-    message = v3.message_to_sign(
-        request.method,
-        request.target,
-        timestamp=int(items["timestamp"]),
-        nonce=items["nonce_str"],
-        body=request.body,
-    )
-    signature = strict_base64(items["signature"]) or b""
-    public = private_key(world.merchant_key).public_key()
-    try:
-        public.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
-    except InvalidSignature:
-        return "错误的签名，验签失败"
-    return ""
+def _hospital(query: dict[str, str], merchant: Merchant) -> Hospital | None:
+    """Return the sub-merchant a partner asks for; a 普通商户 asks for none."""
+    sub_mchid = query.get("sub_mchid", "")
+    if not merchant.hospitals:
+        if sub_mchid:
+            raise _unrelated(f"商户号 {merchant.mch_id} 是普通商户，没有特约商户")
+        return None
+    if not sub_mchid:
+        verdict = "服务商模式必须传 sub_mchid"
+        raise refuse_parameter("sub_mchid", "sub_mchid参数缺失", verdict=verdict)
+    hospital = merchant.hospital(sub_mchid)
+    if hospital is None:
+        raise _unrelated(f"sub_mchid 不是服务商 {merchant.mch_id} 的特约商户")
+    if query.get("sub_appid", hospital.sub_appid) != hospital.sub_appid:
+        raise refuse_parameter(
+            "sub_appid",
+            "sub_appid和sub_mchid不匹配",
+            verdict=f"sub_appid 未绑定特约商户 {sub_mchid}",
+            number=APPID_MCH_ID,
+        )
+    if query.get("info_type") == "ASK_REAL_NAME":
+        _check_serial(query.get("sub_serial_no", ""), hospital)
+    return hospital
 
 
-def _error(status: int, code: str, message: str) -> Reply:
-    return json_reply({"code": code, "message": message}, status=status)
+def _check_serial(given: str, hospital: Hospital) -> None:
+    if not given:
+        verdict = "服务商模式查询实名信息必须传 sub_serial_no"
+        raise refuse_parameter("sub_serial_no", "sub_serial_no参数缺失", verdict=verdict)
+    if not keys.is_serial(given, hospital.certificate):
+        verdict = f"sub_serial_no 不是特约商户 {hospital.sub_mch_id} 的证书"
+        raise refuse_parameter("sub_serial_no", "sub_serial_no参数错误", verdict=verdict)
+
+
+def _unrelated(verdict: str) -> Refused:
+    return refuse(403, "NO_AUTH", "受理关系不存在", verdict=verdict, number=RELATION)
+
+
+def _sighting(request: Request, merchant: Merchant, seen: Camera) -> Sighting:
+    sighting = seen.find(request.path.removeprefix(USERS))
+    asks_union_id = request.query["info_type"] == "ASK_UNIONID"
+    if sighting is None:
+        verdict = "没有这个凭证，或已超过十分钟"
+    elif (sighting.mch_id, sighting.sub_mch_id) != (
+        merchant.mch_id,
+        request.query.get("sub_mchid", ""),
+    ):
+        verdict = "凭证属于另一商户"
+    elif sighting.is_token and not asks_union_id:
+        verdict = "这是 getWxpayfaceUserInfo 的 token，只能用于 ASK_UNIONID"
+    elif asks_union_id and not sighting.is_token:
+        verdict = "ASK_UNIONID 用 getWxpayfaceUserInfo 返回的 token，不用 face_sid"
+    else:
+        return sighting
+    raise refuse(404, "RESOURCE_NOT_EXISTS", "face_sid不存在或已过期", verdict=verdict)
+
+
+def _openids(sighting: Sighting, merchant: Merchant, sub_appid: str) -> dict[str, str]:
+    answer = {"openid": camera.openid(sighting.person, merchant.appid)}
+    if sub_appid:
+        answer["sub_openid"] = camera.openid(sighting.person, sub_appid)
+    return answer
+
+
+def _union_id(sighting: Sighting) -> str:
+    if not sighting.person.has_union_id:
+        verdict = "公众号未绑定微信开放平台，或此人没有 UnionID"
+        raise refuse(400, "INVALID_REQUEST", "UnionID为空", verdict=verdict)
+    return camera.union_id(sighting.person)

@@ -1,7 +1,6 @@
 """The simulator itself: a WSGI application that sends each request where it belongs."""
 
 import hashlib
-import json
 import secrets
 import threading
 import time
@@ -11,10 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from faceauth.simulator import apiv3, authinfo, people
+from faceauth.simulator import apiv3, authinfo, backstage, people
 from faceauth.simulator.camera import Camera, Consent
-from faceauth.simulator.weather import AUTHINFO, USERS, UnknownScenario, Weather, instead
-from faceauth.simulator.wire import Reply, Request, json_reply
+from faceauth.simulator.certificates import certificates
+from faceauth.simulator.export import export
+from faceauth.simulator.journal import Journal
+from faceauth.simulator.outage import FAULTS, instead
+from faceauth.simulator.scenarios import AUTHINFO, CERTIFICATES, SCENARIOS, USERS
+from faceauth.simulator.weather import Spell, Weather
+from faceauth.simulator.wire import Reply, Request
 from faceauth.simulator.world import World
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ class Simulator:
         self.world = world
         self.camera = Camera(world, clock)
         self.weather = Weather()
+        self.journal = Journal()
         self._clock = clock
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
@@ -53,103 +58,131 @@ class Simulator:
         return cls(World.load(directory), clock=clock)
 
     def export(self, directory: Path, *, base_url: str) -> None:
-        """Write merchant.json and the merchant's PEM files for a client at `base_url`."""
-        self.world.export(directory, base_url=base_url)
+        """Write merchant.json, partner.json and their PEM files for clients at `base_url`."""
+        export(self.world, directory, base_url=base_url)
 
-    def meet(self, person_id: str, *, authorized: bool = True) -> str:
+    def meet(
+        self,
+        person_id: str,
+        *,
+        authorized: bool = True,
+        device_id: str = "",
+        sub_mch_id: str = "",
+        is_token: bool = False,
+    ) -> str:
         """
-        Let someone be seen, and say yes unless told otherwise; return their face_sid.
+        Let someone be seen, and say yes unless told otherwise; return their face_sid, or token.
+
+        With `sub_mch_id` the camera is that hospital's, under the 服务商.
 
         :raises UnknownPerson: nobody has that id
         """
         person = people.find(person_id)
         if person is None:
             raise UnknownPerson(person_id)
-        return self.camera.see(person, consent=Consent.GIVEN if authorized else Consent.PENDING)
+        merchant = self.world.partner if sub_mch_id else self.world.direct
+        terms = {"mch_id": merchant.mch_id, "sub_mch_id": sub_mch_id, "device_id": device_id}
+        consent = Consent.GIVEN if authorized else Consent.PENDING
+        return self.camera.see(person, consent=consent, terms=terms, is_token=is_token)
 
     def expect(
-        self, scenario: str, *, times: int = 1, endpoint: str | None = None, seconds: float = 3.0
+        self,
+        scenario: str,
+        *,
+        times: int = 1,
+        endpoint: str | None = None,
+        seconds: float = 3.0,
+        device_id: str | None = None,
+        value: int | None = None,
+        retry_after: str | float | None = None,
     ) -> None:
         """
-        Play `scenario` for the next `times` answers, at "authinfo", "users", or either.
+        Play `scenario` for the next `times` answers, or with 0 until it is cleared.
+
+        Without an `endpoint` ("authinfo", "users" or "certificates") it plays at the first two.
+        `device_id` spares all other terminals.
 
         :raises UnknownScenario: there is no such scenario there
         """
-        self.weather.announce(scenario, times=times, endpoint=endpoint, seconds=seconds)
+        self.weather.announce(
+            scenario,
+            times=times,
+            endpoint=endpoint,
+            seconds=seconds,
+            device_id=device_id,
+            value=value,
+            retry_after=retry_after,
+        )
+
+    def clear(self, name: str | None = None) -> None:
+        """End the scenario of that name, or every one."""
+        self.weather.clear(name)
 
     def requests(self) -> dict[str, Any]:
         """Return how often each endpoint was called, and for which face_sid, by its digest."""
         with self._lock:
-            calls = {name: self._calls[name] for name in (AUTHINFO, USERS, "certificates")}
+            calls = {name: self._calls[name] for name in (AUTHINFO, USERS, CERTIFICATES)}
             return {**calls, "face_sids": dict(self._face_sids)}
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Serve one WSGI request."""
-        return self._answer(Request.read(environ)).send(start_response)
+        return self.reply(Request.read(environ)).send(start_response)
+
+    def reply(self, request: Request) -> Reply:
+        """Answer one request; whoever sends the answer sees to its fault, if it has one."""
+        begun = time.perf_counter()
+        reply = self._answer(request)
+        self.journal.note(request, reply, at=self._clock(), seconds=time.perf_counter() - begun)
+        return reply
 
     def _answer(self, request: Request) -> Reply:
-        if request.path.startswith("/_sim/"):
-            return self._backstage(request)
-        request_id = f"08{secrets.token_hex(15).upper()}-0"
+        if request.path == "/" or request.path.startswith("/_sim/"):
+            return backstage.answer(request, self)
         reply = self._upstream(request)
+        request_id = f"08{secrets.token_hex(15).upper()}-{reply.number}"
         return replace(reply, headers={**reply.headers, "Request-ID": request_id})
 
     def _upstream(self, request: Request) -> Reply:
         match request.method, request.path:
             case "POST", "/face/get_wxpayface_authinfo":
-                return self._weathered(request, AUTHINFO)
+                device_id = (authinfo.read(request) or {}).get("device_id", "")
+                self._count(AUTHINFO)
+                return self._weathered(request, AUTHINFO, device_id=device_id)
             case "GET", "/v3/certificates":
-                self._count("certificates")
-                return apiv3.certificates(request, self.world, now=self._clock())
+                self._count(CERTIFICATES)
+                return self._weathered(request, CERTIFICATES, device_id="")
             case "GET", path if path.startswith(apiv3.USERS):
-                self._count(USERS, face_sid=path.removeprefix(apiv3.USERS))
-                return self._weathered(request, USERS)
-        return _refused(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在")
+                face_sid = path.removeprefix(apiv3.USERS)
+                self._count(USERS, face_sid=face_sid)
+                sighting = self.camera.find(face_sid)
+                device_id = sighting.device_id if sighting else ""
+                return self._weathered(request, USERS, device_id=device_id)
+        return backstage.missing()
 
-    def _weathered(self, request: Request, endpoint: str) -> Reply:
-        if endpoint == AUTHINFO:
-            self._count(AUTHINFO)
-        spell = self.weather.at(endpoint)
-        replaced = instead(spell) if spell else None
-        if replaced is not None:
-            return replaced
+    def _weathered(self, request: Request, endpoint: str, *, device_id: str) -> Reply:
+        spell = self.weather.at(endpoint, device_id=device_id)
+        if spell is None:
+            return replace(self._proper(request, endpoint, None), device_id=device_id)
+        if spell.name == "slow":
+            time.sleep(spell.seconds)
+        reply = instead(spell) or self._proper(request, endpoint, spell)
+        return replace(
+            reply,
+            verdict=_told(spell, reply.verdict),
+            device_id=device_id,
+            fault=spell.name if spell.name in FAULTS else "",
+            seconds=spell.seconds,
+        )
+
+    def _proper(self, request: Request, endpoint: str, spell: Spell | None) -> Reply:
         now = self._clock()
         if endpoint == AUTHINFO:
             return authinfo.answer(request, self.world, now=now, spell=spell)
+        if endpoint == CERTIFICATES:
+            return certificates(request, self.world, now=now, spell=spell)
         return apiv3.users(request, self.world, self.camera, now=now, spell=spell)
-
-    def _backstage(self, request: Request) -> Reply:
-        match request.method, request.path:
-            case "GET", "/_sim/people":
-                return json_reply([_introduced(person) for person in people.CAST.values()])
-            case "GET", "/_sim/requests":
-                return json_reply(self.requests())
-            case "POST", "/_sim/scan" | "/_sim/authorize" | "/_sim/scenario" as path:
-                return self._asked(path, _object(request.body))
-        return _refused(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在")
-
-    def _asked(self, path: str, asked: dict[str, Any] | None) -> Reply:
-        if asked is None:
-            return _refused(400, "PARAM_ERROR", "请求体不是JSON对象")
-        if path == "/_sim/scan":
-            return json_reply(self.camera.scan(asked))
-        if path == "/_sim/authorize":
-            return json_reply(self.camera.authorize(asked))
-        return self._announce(asked)
-
-    def _announce(self, asked: dict[str, Any]) -> Reply:
-        try:
-            self.expect(
-                str(asked.get("name")),
-                times=int(asked.get("times", 1)),
-                endpoint=asked.get("endpoint"),
-                seconds=float(asked.get("seconds", 3.0)),
-            )
-        except (UnknownScenario, TypeError, ValueError):
-            return _refused(400, "PARAM_ERROR", "没有这样的情形")
-        return json_reply({"return_code": "SUCCESS"})
 
     def _count(self, endpoint: str, *, face_sid: str | None = None) -> None:
         with self._lock:
@@ -163,23 +196,8 @@ def digest(face_sid: str) -> str:
     return hashlib.sha256(face_sid.encode()).hexdigest()[:16]
 
 
-def _introduced(person: people.Person) -> dict[str, Any]:
-    return {
-        "id": person.id,
-        "name": person.name,
-        "document_type": person.document_type,
-        "declines": person.declines,
-        "note": person.note,
-    }
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return asked if isinstance(asked, dict) else None
-
-
-def _refused(status: int, code: str, message: str) -> Reply:
-    return json_reply({"code": code, "message": message}, status=status)
+def _told(spell: Spell, verdict: str) -> str:
+    """Return the verdict on an answer that a scenario had a hand in."""
+    scenario = SCENARIOS[spell.name]
+    told = f"场景「{scenario.label}」：{scenario.explains}"
+    return told if verdict in ("", "通过") else f"{told}；{verdict}"

@@ -15,7 +15,7 @@ _OLDEST, _YOUNGEST = date(1937, 1, 1), date(2007, 12, 31)  # adults, and not yet
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone with a face; `declines` if they say no on WeChat's screen."""
+    """Someone with a face; `declines` if they say no on WeChat's screen; some have no union id."""
 
     id: str
     name: str = field(repr=False)
@@ -23,6 +23,7 @@ class Person:
     document_number: str = field(repr=False)
     declines: bool = False
     note: str = ""
+    has_union_id: bool = True
 
 
 def citizen_number(area: int, birth: date, sequence: int) -> str:
@@ -79,6 +80,12 @@ CAST = {
             6,
             citizen_number(999901, date(2001, 12, 31), 66),
             note="临时身份证",
+        ),
+        Person(
+            "unlinked",
+            *_citizen("郑未联", date(1988, 4, 16), 52),
+            note="没有 UnionID",
+            has_union_id=False,
         ),
         Person("foreigner", "MARIA D'ANGELO-SMITH", 2, "E99000001", note="护照"),
         Person("hongkonger", "陈大文", 5, "H99000001", note="回乡证"),

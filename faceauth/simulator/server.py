@@ -2,16 +2,18 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+import socket
+import struct
+import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from faceauth.simulator.app import Simulator
-from faceauth.simulator.wire import LIMIT
+from faceauth.simulator.wire import LIMIT, Reply, Request
 
 if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIEnvironment
 
 
@@ -57,11 +59,13 @@ class _Connection(BaseHTTPRequestHandler):
         if body is None:
             self.send_error(411)
             return
-        pieces = self.server.simulator(self._environ(body), self._start)
-        self.end_headers()
-        self.wfile.write(b"".join(pieces))
+        reply = self.server.simulator.reply(Request.read(self._environ(body)))
+        if reply.fault == "reset":
+            self._reset()
+        else:
+            self._send(reply)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: a request line carries the face_sid."""
@@ -72,13 +76,39 @@ class _Connection(BaseHTTPRequestHandler):
             return None
         return self.rfile.read(int(length))
 
-    def _start(
-        self, status: str, headers: list[tuple[str, str]], _exc_info: "OptExcInfo | None" = None, /
-    ) -> Callable[[bytes], Any]:
-        self.send_response(int(status[:3]))
-        for name, value in headers:
-            self.send_header(name, value)
-        return self.wfile.write
+    def _send(self, reply: Reply) -> None:
+        head, body = self._head(reply), reply.body
+        if reply.fault == "drip":
+            self._drip(head, reply.seconds)
+            head = b""
+        if reply.fault == "drop":
+            body = body[: len(body) // 2]
+            self.close_connection = True
+        self.wfile.write(head + body)
+
+    def _head(self, reply: Reply) -> bytes:
+        headers = {
+            "Date": self.date_time_string(),
+            **reply.headers,
+            "Content-Length": str(len(reply.body)),
+        }
+        lines = [
+            f"{self.protocol_version} {reply.status} {HTTPStatus(reply.status).phrase}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+
+    def _drip(self, head: bytes, seconds: float) -> None:
+        """Send the head a byte at a time, so that no single read waits for long."""
+        for position in range(len(head)):
+            self.wfile.write(head[position : position + 1])
+            time.sleep(seconds / len(head))
+
+    def _reset(self) -> None:
+        """Close the connection with RST, which is what SO_LINGER of zero seconds does."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()  # before socketserver's shutdown(), which would say FIN first
+        self.close_connection = True
 
     def _environ(self, body: bytes) -> "WSGIEnvironment":
         path, _, query = self.path.partition("?")

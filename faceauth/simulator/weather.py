@@ -1,46 +1,61 @@
-"""What WeChat may do to us next: scenarios, each for a number of answers."""
+"""What WeChat does to us next: scenarios, each for a number of answers or until it is cleared."""
 
+import math
 import threading
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from faceauth.simulator.wire import Reply, json_reply
+from faceauth.simulator.scenarios import AUTHINFO, CERTIFICATES, SCENARIOS, USERS
 
-AUTHINFO, USERS = "authinfo", "users"
-_BOTH, _XML, _JSON = frozenset({AUTHINFO, USERS}), frozenset({AUTHINFO}), frozenset({USERS})
-
-SCENARIOS = {
-    "slow": _BOTH,  # answers properly, but late
-    "500": _BOTH,
-    "down": _BOTH,  # 503
-    "rate-limited": _BOTH,  # 429, with Retry-After
-    "html": _BOTH,  # some proxy's page, with status 200
-    "oversized": _BOTH,
-    "forged": _BOTH,  # signed by another key
-    "unsigned": _BOTH,
-    "truncated": _BOTH,  # half of a properly signed body
-    "malformed": _BOTH,  # not XML; not JSON, though properly signed
-    "entities": _XML,  # a document type that defines entities
-    "stale": _JSON,  # signed 400 seconds ago
-    "future": _JSON,
-    "signtest": _JSON,  # WeChat's own probe of whether we verify
-    "garbage": _JSON,  # noise where the ciphertext should be
-    "oaep": _JSON,  # the padding of every other v3 API
-}
+DOCUMENT_TYPES = range(1, 13)  # 12 is none that WeChat has published
+_LONGEST = 600  # seconds
 
 
 class UnknownScenario(ValueError):
-    """There is no such scenario, or not at that endpoint."""
+    """There is no such scenario, not at that endpoint, or not with those numbers."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Spell:
-    """One scenario, `times` answers long; `seconds` is how late a slow one is."""
+    """
+    One scenario that was announced, and how often it has `played`.
+
+    `times` 0 is until cleared, `device_id` "" every terminal; `seconds` is how late or how long,
+    `value` the document type of credential-type, `retry_after` the header of rate-limited.
+    """
 
     name: str
     times: int
     endpoints: frozenset[str]
-    seconds: float
+    seconds: float = 3.0
+    device_id: str = ""
+    value: int = 1
+    retry_after: str = "7"
+    played: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many answers it still has, or None until it is cleared."""
+        return self.times - self.played if self.times else None
+
+    def is_at(self, endpoint: str, device_id: str) -> bool:
+        """Return whether the next answer of `endpoint` is for it to spoil."""
+        return self.left != 0 and endpoint in self.endpoints and self.device_id in ("", device_id)
+
+    def told(self) -> dict[str, Any]:
+        """Return it for a page to show."""
+        return {
+            "name": self.name,
+            "label": SCENARIOS[self.name].label,
+            "endpoints": sorted(self.endpoints),
+            "device_id": self.device_id,
+            "times": self.times,
+            "played": self.played,
+            "left": self.left,
+            "seconds": self.seconds,
+            "value": self.value,
+            "retry_after": self.retry_after,
+        }
 
 
 class Weather:
@@ -50,49 +65,85 @@ class Weather:
         self._lock = threading.Lock()
         self._spells: list[Spell] = []
 
-    def announce(self, name: str, *, times: int, endpoint: str | None, seconds: float) -> None:
+    def announce(
+        self,
+        name: str,
+        *,
+        times: int = 1,
+        endpoint: str | None = None,
+        seconds: float = 3.0,
+        device_id: str | None = None,
+        value: int | None = None,
+        retry_after: str | float | None = None,
+    ) -> None:
         """
-        Play `name` for the next `times` answers, at `endpoint` or wherever it can be.
+        Play `name` for the next `times` answers, or with 0 until it is cleared.
+
+        Without an `endpoint` it plays at authinfo and users, wherever it can be; the certificates
+        are disturbed only by name, so that a scenario is not spent on a fetch nobody thought of.
 
         :raises UnknownScenario: there is no such scenario there
         """
-        possible = SCENARIOS.get(name, frozenset())
-        endpoints = possible if endpoint is None else possible & {endpoint}
-        if not endpoints:
+        spell = Spell(
+            name=name,
+            times=times,
+            endpoints=_endpoints(name, endpoint),
+            seconds=seconds,
+            device_id=device_id or "",
+            value=1 if value is None else value,
+            retry_after="7" if retry_after is None else str(retry_after),
+        )
+        if not _is_possible(spell):
             raise UnknownScenario(name)
         with self._lock:
-            self._spells.append(Spell(name, times, endpoints, seconds))
+            self._spells = [*filter(_shows, self._spells), spell]
 
-    def at(self, endpoint: str) -> Spell | None:
-        """Take what is to happen to the next answer of `endpoint`."""
+    def at(self, endpoint: str, *, device_id: str = "") -> Spell | None:
+        """Take what is to happen to the next answer of `endpoint`, for this terminal."""
         with self._lock:
-            self._spells = [spell for spell in self._spells if spell.times > 0]
-            for spell in self._spells:
-                if endpoint in spell.endpoints:
-                    spell.times -= 1
-                    return spell
+            for index, spell in enumerate(self._spells):
+                if spell.is_at(endpoint, device_id):
+                    self._spells[index] = replace(spell, played=spell.played + 1)
+                    return self._spells[index]
+            if endpoint == CERTIFICATES:
+                return next(filter(_lasts, self._spells), None)
         return None
 
+    def active(self) -> list[Spell]:
+        """Return what is still to come or still shows, in order."""
+        with self._lock:
+            return list(filter(_shows, self._spells))
 
-def instead(spell: Spell) -> Reply | None:
-    """Return what is answered instead of an answer, if that is what the scenario does."""
-    match spell.name:
-        case "slow":
-            time.sleep(spell.seconds)
-        case "500":
-            return _failure(500, "SYSTEM_ERROR", "系统异常，请稍后重试")
-        case "down":
-            return _failure(503, "SERVICE_UNAVAILABLE", "服务不可用")
-        case "rate-limited":
-            limited = _failure(429, "RATELIMIT_EXCEEDED", "请求过于频繁")
-            return Reply(429, limited.body, {**limited.headers, "Retry-After": "7"})
-        case "html":
-            page = b"<!DOCTYPE html><html><body>proxy</body></html>"
-            return Reply(200, page, {"Content-Type": "text/html"})
-        case "oversized":
-            return Reply(200, b" " * 200_000, {"Content-Type": "application/octet-stream"})
-    return None
+    def clear(self, name: str | None = None) -> None:
+        """End the scenario of that name, or every one."""
+        with self._lock:
+            self._spells = [spell for spell in self._spells if name not in (None, spell.name)]
 
 
-def _failure(status: int, code: str, message: str) -> Reply:
-    return json_reply({"code": code, "message": message}, status=status)
+def _endpoints(name: str, endpoint: str | None) -> frozenset[str]:
+    scenario = SCENARIOS.get(name)
+    if scenario is None:
+        return frozenset()
+    if endpoint is not None:
+        return scenario.endpoints & {endpoint}
+    return scenario.endpoints & {AUTHINFO, USERS} or scenario.endpoints
+
+
+def _is_possible(spell: Spell) -> bool:
+    return (
+        bool(spell.endpoints)
+        and spell.times >= 0
+        and math.isfinite(spell.seconds)
+        and 0 <= spell.seconds <= _LONGEST
+        and spell.value in DOCUMENT_TYPES
+        and spell.retry_after.isascii()
+        and spell.retry_after.isprintable()
+    )
+
+
+def _shows(spell: Spell) -> bool:
+    return spell.left != 0 or _lasts(spell)
+
+
+def _lasts(spell: Spell) -> bool:
+    return SCENARIOS[spell.name].lasting and USERS in spell.endpoints

@@ -1,213 +1,114 @@
-"""The two calls to WeChat. Everything else in this package is bytes."""
+"""
+The clients: each call is steps, taken here under threads or under asyncio.
 
-import re
-import secrets
-import threading
+Make one of each and keep it: connections, keys and what is known of WeChat's health live in it.
+A call ends within its budget, repeated attempts and all.
+"""
+
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import httpx
 
 from faceauth.wechat import v2, v3
-from faceauth.wechat.errors import Rejected, Unavailable, Untrusted, WeChatError
-from faceauth.wechat.exchange import Reply, connect, exchange
-from faceauth.wechat.keys import Decryptor, Signer, WeChatKeys
+from faceauth.wechat.authinfo import Authinfo, AuthinfoCall
+from faceauth.wechat.hosts import Hosts
+from faceauth.wechat.identity import Answer, Credential, IdentityCalls
+from faceauth.wechat.keys import Decryptor
+from faceauth.wechat.parties import Device, Party
+from faceauth.wechat.repeating import abegin, begin
+from faceauth.wechat.verifying import Verifier
 
-CERTIFICATE_INTERVAL = 60.0  # seconds between two fetches of the platform certificates
+PAYAPP = "https://payapp.weixin.qq.com"
+API = "https://api.mch.weixin.qq.com"
 
-_SECONDS = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+AUTHINFO_BUDGET = 7.0  # seconds; somebody stands before the terminal
+IDENTITY_BUDGET = 20.0  # seconds; less than a worker's lease on the session
 
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """Who we are to WeChat. With `sub_*` set, 服务商 mode: the first two are the 服务商's."""
-
-    appid: str
-    mch_id: str
-    sub_appid: str = ""
-    sub_mch_id: str = ""
+Transport = httpx.BaseTransport | httpx.AsyncBaseTransport
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The terminal an authinfo is for, in the merchant's own words."""
-
-    store_id: str
-    store_name: str
-    device_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Authinfo:
-    """A credential to start the face SDK with, good for `expires_in` seconds on one terminal."""
-
-    authinfo: str = field(repr=False)
-    expires_in: int
-    appid: str
-    mch_id: str
-    sub_appid: str
-    sub_mch_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """WeChat's answer, verified and not yet opened; `body` is ciphertext and openids."""
-
-    body: bytes = field(repr=False)
-    request_id: str
-
-
-class AuthinfoClient:
-    """
-    Turns a terminal's rawdata into an authinfo. Make one and keep it; threads may share it.
-
-    `key` is the APIv2 key, the 服务商's in partner mode; `clock` gives Unix seconds.
-
-    :raises ValueError: the key is not of 32 characters
-    """
-
+class _Authinfo:
     def __init__(
         self,
         party: Party,
         key: str,
         *,
         sign_type: v2.SignType = "HMAC-SHA256",
-        base_url: str = "https://payapp.weixin.qq.com",
-        transport: httpx.BaseTransport | None = None,
+        base_url: str = PAYAPP,
+        transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if len(key) != 32:  # noqa: PLR2004
-            raise ValueError("key")
-        self._party = party
-        self._key = key
-        self._sign_type = sign_type
-        self._clock = clock
-        self._http = connect(base_url, accept="application/xml", transport=transport)
+        self._hosts = Hosts(base_url, transport=transport)
+        self._call = AuthinfoCall(party, key, sign_type=sign_type, hosts=self._hosts, clock=clock)
+
+
+class AuthinfoClient(_Authinfo):
+    """
+    Turns a terminal's rawdata into an authinfo; threads may share one.
+
+    `key` is the APIv2 key, the 服务商's in partner mode; `clock` gives Unix seconds.
+
+    :raises ValueError: the key is not of 32 characters
+    """
 
     def fetch(self, device: Device, *, rawdata: str) -> Authinfo:
         """
         Ask for an authinfo for `device`, whose SDK gave `rawdata` (base64).
 
-        https://pay.weixin.qq.com/wiki/doc/wxfacepay/develop/android/faceuser.html
-
         :raises ValueError: a field breaks WeChat's limits; names the field alone
         :raises Unavailable, Rejected, Untrusted:
         """
-        fields = {
-            "store_id": device.store_id,
-            "store_name": device.store_name,
-            "device_id": device.device_id,
-            "rawdata": rawdata,
-            "appid": self._party.appid,
-            "mch_id": self._party.mch_id,
-            "sub_appid": self._party.sub_appid,
-            "sub_mch_id": self._party.sub_mch_id,
-            "now": int(self._clock()),
-            "version": "1",
-            "nonce_str": secrets.token_hex(16),
-        }
-        request = self._http.build_request(
-            "POST",
-            "/face/get_wxpayface_authinfo",
-            content=v2.build(fields, self._key, self._sign_type),
-            headers={"Content-Type": "application/xml; charset=utf-8"},
-        )
-        return self._ours(v2.parse(exchange(self._http, request).body, self._key))
+        return begin(lambda: self._call.fetch(device, rawdata=rawdata), budget=AUTHINFO_BUDGET)
 
     def close(self) -> None:
         """Let the connections go."""
-        self._http.close()
+        self._hosts.channel.close()
 
-    def _ours(self, answer: dict[str, str]) -> Authinfo:
-        party = self._party
-        if (answer.get("appid"), answer.get("mch_id")) != (party.appid, party.mch_id):
-            raise Untrusted("not_ours")
-        for name, ours in (("sub_appid", party.sub_appid), ("sub_mch_id", party.sub_mch_id)):
-            if answer.get(name, ours) not in (ours, ""):
-                raise Untrusted("not_ours")
-        authinfo, expires_in = answer.get("authinfo", ""), answer.get("expires_in", "")
-        if not 0 < len(authinfo) <= 4096 or not _SECONDS.fullmatch(expires_in):  # noqa: PLR2004
-            raise Untrusted("malformed")
-        return Authinfo(
-            authinfo, int(expires_in), party.appid, party.mch_id, party.sub_appid, party.sub_mch_id
+
+class AsyncAuthinfoClient(_Authinfo):
+    """An AuthinfoClient for the tasks of one event loop."""
+
+    async def fetch(self, device: Device, *, rawdata: str) -> Authinfo:
+        """
+        Do as AuthinfoClient.fetch does.
+
+        :raises ValueError, Unavailable, Rejected, Untrusted:
+        """
+        return await abegin(
+            lambda: self._call.fetch(device, rawdata=rawdata), budget=AUTHINFO_BUDGET
         )
 
+    async def aclose(self) -> None:
+        """Let the connections go."""
+        await self._hosts.channel.aclose()
 
-class IdentityClient:
-    """
-    Asks WeChat who looked at the camera. Make one and keep it; threads may share it.
 
-    `signer` is the 服务商's in partner mode, and `sub_serial_no` then the serial of the
-    hospital's own API certificate, whose key is in `decryptor`. `fallback_url` is asked when
-    the first host cannot be reached at all. `clock` gives Unix seconds.
-
-    :raises ValueError: partner mode without a sub_serial_no
-    """
-
+class _Identity:
     def __init__(
         self,
         party: Party,
         *,
-        signer: Signer,
+        credential: Credential,
         decryptor: Decryptor,
-        keys: WeChatKeys,
+        verifier: Verifier,
         sub_serial_no: str = "",
-        base_url: str = "https://api.mch.weixin.qq.com",
+        base_url: str = API,
         fallback_url: str = "",
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if party.sub_mch_id and not sub_serial_no:
-            raise ValueError("sub_serial_no")
-        self._query = {
-            "info_type": "ASK_REAL_NAME",
-            "appid": party.appid,
-            **({"sub_mchid": party.sub_mch_id} if party.sub_mch_id else {}),
-            **({"sub_appid": party.sub_appid} if party.sub_appid else {}),
-            **({"sub_serial_no": sub_serial_no} if sub_serial_no else {}),
-        }
+        self._hosts = Hosts(base_url, fallback_url, transport=transport)
+        self._signer = credential.signer
         self._decryptor = decryptor
-        self._keys = keys
-        self._clock = clock
-        self._hosts = [
-            connect(
-                url,
-                accept="application/json",
-                auth=SignedRequest(signer, clock=clock),
-                transport=transport,
-            )
-            for url in (base_url, fallback_url)
-            if url
-        ]
-        if keys.public_key_id:
-            # Asks for answers signed with that key; without it they come signed by a certificate.
-            for http in self._hosts:
-                http.headers["Wechatpay-Serial"] = keys.public_key_id
-        self._fetching = threading.Lock()
-        self._fetched_at = float("-inf")
-
-    def ask(self, face_sid: str) -> Answer:
-        """
-        Ask who `face_sid` is and return the verified answer, unopened, for `open()`.
-
-        https://pay.weixin.qq.com/wiki/doc/wxfacepay/develop/android/sid.html
-
-        :raises ValueError: a face_sid has another shape; nothing was signed or sent
-        :raises Unavailable, Rejected, Untrusted:
-        """
-        if not v3.FACE_SID.fullmatch(face_sid):
-            raise ValueError("face_sid")
-        reply = self._get(f"/v3/facemch/users/{face_sid}", params=self._query)
-        try:
-            self._verify(reply)
-        except Untrusted as exc:
-            if exc.fact != "unknown_serial":
-                raise
-            # The answer in hand is verified again, not asked for again: it may be the only one.
-            self._fetch_certificates()
-            self._verify(reply)
-        return Answer(reply.body, reply.request_id)
+        self._calls = IdentityCalls(
+            party,
+            credential=credential,
+            verifier=verifier,
+            sub_serial_no=sub_serial_no,
+            hosts=self._hosts,
+            clock=clock,
+        )
 
     def open(self, body: bytes) -> v3.Identity:
         """
@@ -218,65 +119,78 @@ class IdentityClient:
         """
         return v3.identity(body, self._decryptor)
 
-    def close(self) -> None:
-        """Let the connections go."""
-        for http in self._hosts:
-            http.close()
-
-    def _get(self, path: str, *, params: dict[str, str] | None = None) -> Reply:
+    def open_union(self, body: bytes) -> v3.Membership:
         """
-        Ask the first host, and the next one only if the network never let the request arrive.
+        Return how the body of an `ask_union()` calls somebody; nothing in it is encrypted.
 
-        After a timeout it may have arrived, and a face_sid may work only once.
+        :raises Untrusted: the body is not the answer it should be
+        """
+        return v3.membership(body)
 
+
+class IdentityClient(_Identity):
+    """
+    Asks WeChat who looked at the camera; threads may share one.
+
+    `credential` is the 服务商's in partner mode, and `sub_serial_no` then the serial of the
+    hospital's own API certificate, whose key is in `decryptor`. `fallback_url` is asked when
+    the network to the first host fails. `clock` gives Unix seconds.
+
+    :raises ValueError: partner mode without a sub_serial_no
+    """
+
+    def ask(self, face_sid: str) -> Answer:
+        """
+        Ask for the name behind a `face_sid`; return the verified answer, for `open()`.
+
+        :raises ValueError: a face_sid has another shape; nothing was signed or sent
         :raises Unavailable, Rejected, Untrusted:
         """
-        *others, last = self._hosts
-        for http in others:
-            try:
-                return exchange(http, http.build_request("GET", path, params=params))
-            except Unavailable as exc:
-                if exc.fact != "unreachable":
-                    raise
-        return exchange(last, last.build_request("GET", path, params=params))
-
-    def _verify(self, reply: Reply) -> None:
-        v3.verify(reply.headers, reply.body, self._keys, now=self._clock())
-
-    def _fetch_certificates(self) -> None:
-        """Learn the certificates of the day, unless that was tried within the minute."""
-        with self._fetching:
-            now = self._clock()
-            if now - self._fetched_at < CERTIFICATE_INTERVAL or not self._keys.apiv3_key:
-                return
-            self._fetched_at = now
-            try:
-                reply = self._get("/v3/certificates")
-                v3.learn(self._keys, reply.headers, reply.body, now=self._clock())
-            except Rejected:
-                return  # a merchant with a public key has no certificates to fetch: 404, or 403
-            except WeChatError:
-                if not self._keys.public_key_id:
-                    raise
-
-
-class SignedRequest(httpx.Auth):
-    """Signs each request as it is about to be sent."""
-
-    requires_request_body = True
-
-    def __init__(self, signer: Signer, *, clock: Callable[[], float]) -> None:
-        self._signer = signer
-        self._clock = clock
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the Authorization header: path and query are signed exactly as they will go out."""
-        request.headers["Authorization"] = v3.authorization(
-            self._signer,
-            method=request.method,
-            target=request.url.raw_path.decode("ascii"),
-            timestamp=int(self._clock()),
-            nonce=secrets.token_hex(16),
-            body=request.content,
+        return begin(
+            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"), budget=IDENTITY_BUDGET
         )
-        yield request
+
+    def ask_union(self, token: str) -> Answer:
+        """
+        Ask for the union id behind a `token` of getWxpayfaceUserInfo, for `open_union()`.
+
+        :raises ValueError: a token has another shape; nothing was signed or sent
+        :raises Unavailable, Rejected, Untrusted:
+        """
+        return begin(
+            lambda: self._calls.ask(token, info_type="ASK_UNIONID"), budget=IDENTITY_BUDGET
+        )
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._hosts.channel.close()
+        self._signer.close()
+
+
+class AsyncIdentityClient(_Identity):
+    """An IdentityClient for the tasks of one event loop."""
+
+    async def ask(self, face_sid: str) -> Answer:
+        """
+        Do as IdentityClient.ask does.
+
+        :raises ValueError, Unavailable, Rejected, Untrusted:
+        """
+        return await abegin(
+            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"), budget=IDENTITY_BUDGET
+        )
+
+    async def ask_union(self, token: str) -> Answer:
+        """
+        Do as IdentityClient.ask_union does.
+
+        :raises ValueError, Unavailable, Rejected, Untrusted:
+        """
+        return await abegin(
+            lambda: self._calls.ask(token, info_type="ASK_UNIONID"), budget=IDENTITY_BUDGET
+        )
+
+    async def aclose(self) -> None:
+        """Let the connections go."""
+        await self._hosts.channel.aclose()
+        await self._signer.aclose()

@@ -1,120 +1,177 @@
 """One request out, one bounded answer back; what the network does wrong becomes a fact."""
 
+import asyncio
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 
 import httpx
 
-from faceauth.wechat.errors import Rejected, Unavailable, Untrusted, WeChatError
-from faceauth.wechat.v3 import decoded
+from faceauth.wechat.errors import Unavailable, Untrusted
+from faceauth.wechat.punctual import PunctualTransport, deadline
 
 TIMEOUT = httpx.Timeout(5.0, connect=3.0, pool=3.0)  # seconds
 PATIENCE = 10.0  # seconds for a whole answer, however slowly it drips
 LIMIT = 65_536  # bytes
 USER_AGENT = f"face-onboarding httpx/{httpx.__version__}"
+# Room for every thread of a worker; an idle connection is kept most of a minute.
+LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=50.0)
 
-_REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+_FAILURES = (httpx.HTTPError, TimeoutError)
 _SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
+_WAITS = TIMEOUT.as_dict()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP answer, unverified."""
+    """A whole HTTP answer, unverified. Header names are in lower case."""
 
     status: int
-    headers: httpx.Headers = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
     @property
     def request_id(self) -> str:
-        """WeChat's name for this exchange, or "" if it is not shaped like one."""
-        given = self.headers.get("request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else ""
+        """WeChat's name for this exchange, as it came."""
+        return self.headers.get("request-id", "")
+
+    @property
+    def is_failure_of_theirs(self) -> bool:
+        """Whether the other side says that it is not well."""
+        return self.status >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
-def connect(
-    base_url: str,
+def compose(
+    method: str,
+    url: str,
     *,
     accept: str,
-    auth: httpx.Auth | None = None,
-    transport: httpx.BaseTransport | None = None,
-) -> httpx.Client:
-    """Return a client to keep: making one costs 17 ms, a request on a kept one 0.4."""
-    return httpx.Client(
-        base_url=base_url,
-        auth=auth,
-        transport=transport,
-        timeout=TIMEOUT,
-        follow_redirects=False,
-        trust_env=False,  # no proxy, no .netrc: whoever sits between would see the answer
+    headers: dict[str, str] | None = None,
+    content: bytes | None = None,
+) -> httpx.Request:
+    """Return a request as it will go out: nothing is added to it later."""
+    return httpx.Request(
+        method,
+        url,
         headers={
             "Accept": accept,
             "Accept-Encoding": "identity",  # the limit is on what arrives, and so is the signature
             "User-Agent": USER_AGENT,
+            **(headers or {}),
         },
+        content=content,
+        extensions={"timeout": _WAITS},
     )
 
 
-def exchange(http: httpx.Client, request: httpx.Request) -> Reply:
+class Channel:
     """
-    Send `request` and return a 200; nothing in it is verified yet.
+    Connections that are kept alive, for threads (`send`) or for tasks of one event loop (`asend`).
 
-    :raises Unavailable: unreachable, timeout, network, http_202, http_429, http_5xx
-    :raises Rejected: any other status
-    :raises Untrusted: too_large
+    httpx's transports without its client: no proxy, no .netrc, no redirect, no cookie, and no
+    log line with the URL.
     """
-    try:
-        reply = _send(http, request)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        fact = "unreachable"  # nothing was sent
-    except httpx.TimeoutException:
-        fact = "timeout"
-    except httpx.HTTPError:
-        fact = "network"
-    else:
-        failure = _failure(reply)
-        if failure is None:
-            return reply
-        raise failure
-    # Out here, because httpx's own exceptions carry the request and its URL.
-    raise Unavailable(fact)
+
+    def __init__(
+        self, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._sync = transport if isinstance(transport, httpx.BaseTransport) else None
+        self._async = transport if isinstance(transport, httpx.AsyncBaseTransport) else None
+
+    def send(self, request: httpx.Request, *, until: float) -> Reply:
+        """
+        Send `request` and return the whole answer, whatever its status.
+
+        :param until: on the monotonic clock; no wait goes beyond, nor beyond `PATIENCE`
+        :raises Unavailable: unreachable, timeout, network
+        :raises Untrusted: too_large
+        """
+        transport = self._opened()
+        try:
+            with deadline(min(until, time.monotonic() + PATIENCE)):
+                return _receive(transport.handle_request(request))
+        except _FAILURES as exc:
+            fact = _fact(exc)
+        # Out here, because httpx's own exceptions may carry the request and its URL.
+        raise Unavailable(fact)
+
+    async def asend(self, request: httpx.Request, *, until: float) -> Reply:
+        """
+        Do as `send` does, under asyncio.
+
+        :raises Unavailable: unreachable, timeout, network
+        :raises Untrusted: too_large
+        """
+        transport = self._aopened()
+        try:
+            async with asyncio.timeout(min(until - time.monotonic(), PATIENCE)):
+                return await _areceive(await transport.handle_async_request(request))
+        except _FAILURES as exc:
+            fact = _fact(exc)
+        raise Unavailable(fact)
+
+    def close(self) -> None:
+        """Let the connections of threads go."""
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """Let the connections of tasks go."""
+        if self._async is not None:
+            await self._async.aclose()
+
+    def _opened(self) -> httpx.BaseTransport:
+        # Made on first use: a TLS context costs 17 ms, and most channels serve one kind only.
+        with self._lock:
+            if self._sync is None:
+                self._sync = PunctualTransport(limits=LIMITS)
+            return self._sync
+
+    def _aopened(self) -> httpx.AsyncBaseTransport:
+        with self._lock:
+            if self._async is None:
+                self._async = httpx.AsyncHTTPTransport(limits=LIMITS, trust_env=False)
+            return self._async
 
 
-def _send(http: httpx.Client, request: httpx.Request) -> Reply:
-    deadline = time.monotonic() + PATIENCE
-    response = http.send(request, stream=True)
+def _receive(response: httpx.Response) -> Reply:
     body = bytearray()
     try:
         for chunk in response.iter_raw():
-            body += chunk
-            if len(body) > LIMIT:
-                raise Untrusted("too_large")
-            if time.monotonic() > deadline:
-                raise Unavailable("timeout")
+            _gather(body, chunk)
     finally:
         response.close()
-    return Reply(response.status_code, response.headers, bytes(body))
+    return Reply(response.status_code, dict(response.headers), bytes(body))
 
 
-def _failure(reply: Reply) -> WeChatError | None:
-    # Failures are not always signed: they are believed as failures, and as nothing more.
-    if reply.status == httpx.codes.OK:
-        return None
-    if reply.status == httpx.codes.ACCEPTED:  # "repeat the same request"
-        return Unavailable("http_202")
-    if reply.status == httpx.codes.TOO_MANY_REQUESTS or reply.status >= 500:  # noqa: PLR2004
-        wait = reply.headers.get("retry-after", "")
-        return Unavailable(
-            "http_429" if reply.status == httpx.codes.TOO_MANY_REQUESTS else "http_5xx",
-            retry_after=float(wait) if _SECONDS.fullmatch(wait) else None,
-        )
-    return Rejected(_code(reply), status=reply.status, request_id=reply.request_id)
-
-
-def _code(reply: Reply) -> str:
+async def _areceive(response: httpx.Response) -> Reply:
+    body = bytearray()
     try:
-        code = decoded(reply.body).get("code")
-    except Untrusted:
-        code = None
-    return code if isinstance(code, str) else f"HTTP_{reply.status}"
+        async for chunk in response.aiter_raw():
+            _gather(body, chunk)
+    finally:
+        await response.aclose()
+    return Reply(response.status_code, dict(response.headers), bytes(body))
+
+
+def _gather(body: bytearray, chunk: bytes) -> None:
+    body += chunk
+    if len(body) > LIMIT:
+        raise Untrusted("too_large")
+
+
+def _fact(exc: Exception) -> str:
+    match exc:
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return "unreachable"  # nothing was sent
+        case httpx.TimeoutException() | TimeoutError():
+            return "timeout"
+    return "network"
+
+
+def seconds_to_wait(reply: Reply) -> float | None:
+    """Return the wait that `Retry-After` names, if it names one in seconds."""
+    wait = reply.headers.get("retry-after", "")
+    return float(wait) if _SECONDS.fullmatch(wait) else None

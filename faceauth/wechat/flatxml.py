@@ -6,6 +6,7 @@ Values are kept exactly as written, blanks included: the signature is over them.
 
 from collections.abc import Mapping
 from xml.parsers.expat import ExpatError
+from xml.sax.saxutils import escape
 
 import xmltodict
 
@@ -15,8 +16,10 @@ LIMIT = 65_536  # bytes; a real answer has at most some 5 000
 
 
 def write(fields: Mapping[str, str]) -> bytes:
-    """Return `fields` as UTF-8 XML."""
-    return xmltodict.unparse({"xml": dict(fields)}, full_document=False).encode()
+    """Return `fields`, whose names are ours, as UTF-8 XML."""
+    # By hand: xmltodict.unparse gives the same bytes in four times the time of all the rest.
+    lines = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
+    return f"<xml>{lines}</xml>".encode()
 
 
 def read(body: bytes) -> dict[str, str]:

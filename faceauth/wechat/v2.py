@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from faceauth.wechat import flatxml
-from faceauth.wechat.errors import Rejected, Unavailable, Untrusted
+from faceauth.wechat.errors import Misconfigured, Rejected, Unavailable, Untrusted
 
 SignType = Literal["HMAC-SHA256", "MD5"]
 
@@ -27,6 +27,22 @@ LIMITS = {  # characters, from the request table of get_wxpayface_authinfo
     "nonce_str": 32,
 }
 REQUIRED = ("store_id", "store_name", "device_id", "rawdata", "appid", "mch_id", "now", "nonce_str")
+
+# How WeChat words what it refuses; compared here, kept nowhere. Sources: community threads on
+# https://developers.weixin.qq.com and the FAQ of the face SDK.
+_OURS = {
+    "签名错误": "signature",
+    "请按格式填写mch_id,appid以及sign_type": "identifiers",
+    "受理关系不存在": "sub_merchant",
+    "sub_mch_id与sub_appid不匹配": "sub_merchant",
+    "appid不匹配": "appid_mch_id",
+    "请求报文格式错误": "message",
+}
+_DEVICES = {
+    "无效的RawData数据": "rawdata",
+    "该设备型号未登记": "device_unregistered",
+    "设备刷脸版本过低": "sdk_outdated",
+}
 
 _SIGNATURE = re.compile(r"[0-9A-F]{32}|[0-9A-F]{64}", re.ASCII)
 _RAWDATA = re.compile(r"[0-9A-Za-z+/]+={0,2}", re.ASCII)
@@ -70,8 +86,9 @@ def parse(body: bytes, key: str) -> dict[str, str]:
 
     WeChat leaves some failures unsigned. They are believed, but only as failures.
 
-    :raises Unavailable: WeChat's own trouble
-    :raises Rejected: any other failure
+    :raises Unavailable: system_error, WeChat's own trouble
+    :raises Misconfigured: signature, identifiers, appid_mch_id, message
+    :raises Rejected: rawdata, device_unregistered, sdk_outdated, refused
     :raises Untrusted: too_large, not_xml, entities, malformed, missing_signature, bad_signature
     """
     fields = flatxml.read(body)
@@ -81,11 +98,19 @@ def parse(body: bytes, key: str) -> dict[str, str]:
     if outcome == "SYSTEMERROR":
         raise Unavailable("system_error")
     if outcome != "SUCCESS":
-        raise Rejected(outcome)
+        raise _refusal(outcome, fields.get("return_msg", ""))
     _verify(fields, key)
     if fields.get("result_code", "SUCCESS") != "SUCCESS":
-        raise Rejected(fields.get("err_code", ""))
+        raise _refusal(fields.get("err_code", ""), fields.get("err_code_des", ""))
     return fields
+
+
+def _refusal(code: str, message: str) -> Rejected:
+    for words, fact in _OURS.items():
+        if words in message:
+            return Misconfigured(code, fact=fact)
+    facts = (fact for words, fact in _DEVICES.items() if words in message)
+    return Rejected(code, fact=next(facts, "refused"))
 
 
 def _check(given: Mapping[str, str]) -> None:

@@ -6,18 +6,15 @@ https://pay.weixin.qq.com/docs/merchant/development/interface-rules/signature-ve
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from faceauth.wechat.documents import judge_name, judge_number
 from faceauth.wechat.errors import Untrusted
-from faceauth.wechat.keys import Decryptor, Signer, WeChatKeys, strict_base64
+from faceauth.wechat.keys import Decryptor, strict_base64
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 CLOCK_SKEW = 300  # seconds; older answers may be replays
@@ -27,8 +24,15 @@ PROBE = "WECHATPAY/SIGNTEST/"  # WeChat checks that we check: a signature that m
 FACE_SID = re.compile(r"[0-9A-Za-z_-]{8,128}", re.ASCII)
 
 _OPENID = re.compile(r"[0-9A-Za-z_-]{1,128}", re.ASCII)
-_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
-_NONCE = re.compile(r"[!-~]{1,128}", re.ASCII)  # a line feed would move the end of the message
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How WeChat calls somebody: under our appid, and across all appids of one owner."""
+
+    openid: str = field(repr=False)
+    sub_openid: str | None = field(repr=False)
+    union_id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +58,17 @@ def message_to_sign(
     return f"{method}\n{target}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
 
 
-def authorization(
-    signer: Signer, *, method: str, target: str, timestamp: int, nonce: str, body: bytes = b""
-) -> str:
+def authorization(mch_id: str, *, serial: str, signature: str, timestamp: int, nonce: str) -> str:
     """Return the Authorization header of a request; `timestamp` in Unix seconds."""
-    message = message_to_sign(method, target, timestamp=timestamp, nonce=nonce, body=body)
     return (
-        f'{SCHEME} mchid="{signer.mch_id}",nonce_str="{nonce}",timestamp="{timestamp}",'
-        f'serial_no="{signer.serial}",signature="{signer.sign(message)}"'
+        f'{SCHEME} mchid="{mch_id}",nonce_str="{nonce}",timestamp="{timestamp}",'
+        f'serial_no="{serial}",signature="{signature}"'
     )
 
 
-def verify(headers: Mapping[str, str], body: bytes, keys: WeChatKeys, *, now: float) -> None:
-    """
-    Return if WeChat signed `body` within five minutes of `now` (Unix seconds).
-
-    :raises Untrusted: missing_signature, signtest, unknown_algorithm, malformed, stale, future,
-        unknown_serial, bad_signature
-    """
-    given = {name.lower(): value for name, value in headers.items()}
-    timestamp = given.get("wechatpay-timestamp", "")
-    nonce = given.get("wechatpay-nonce", "")
-    serial = given.get("wechatpay-serial", "")
-    signature = given.get("wechatpay-signature", "")
-    if not (timestamp and nonce and serial and signature):
-        raise Untrusted("missing_signature")
-    if signature.startswith(PROBE):
-        raise Untrusted("signtest")
-    if given.get("wechatpay-signature-type", SCHEME) != SCHEME:
-        raise Untrusted("unknown_algorithm")
-    if not (_TIMESTAMP.fullmatch(timestamp) and _NONCE.fullmatch(nonce)):
-        raise Untrusted("malformed")
-    if now - int(timestamp) > CLOCK_SKEW:
-        raise Untrusted("stale")
-    if int(timestamp) - now > CLOCK_SKEW:
-        raise Untrusted("future")
-    key = keys.find(serial, now=now)
-    if key is None:
-        raise Untrusted("unknown_serial")
-    message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
-    try:
-        key.verify(strict_base64(signature) or b"", message, padding.PKCS1v15(), hashes.SHA256())
-    except InvalidSignature:
-        raise Untrusted("bad_signature") from None
+def signed_message(timestamp: str, nonce: str, body: bytes) -> bytes:
+    """Return the message of an answer, from two of its headers and its body as it came."""
+    return f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
 
 
 def identity(body: bytes, decryptor: Decryptor) -> Identity:
@@ -114,31 +86,23 @@ def identity(body: bytes, decryptor: Decryptor) -> Identity:
             "credential_type": int(document_type),
             "encrypted_credential_id": str(sealed_number),
         } if document_type is not True and 0 < document_type < 100:  # noqa: PLR2004
-            openid = _openid(answer.get("openid"))
-            sub_openid = _openid(answer["sub_openid"]) if answer.get("sub_openid") else None
+            openid, sub_openid = _openids(answer)
             name = judge_name(decryptor.open(sealed_name))
             number = judge_number(decryptor.open(sealed_number), document_type=document_type)
             return Identity(openid, sub_openid, name, document_type, number)
     raise Untrusted("malformed")
 
 
-def learn(keys: WeChatKeys, headers: Mapping[str, str], body: bytes, *, now: float) -> None:
+def membership(body: bytes) -> Membership:
     """
-    Add to `keys` the certificates an answer of /v3/certificates brings.
+    Return how a verified answer to ASK_UNIONID calls somebody.
 
-    The first such answer is signed by a certificate it carries itself. So they are opened
-    first, which only the holder of the APIv3 key can have closed, and the answer is then
-    verified with the old keys and these.
+    https://pay.weixin.qq.com/wiki/doc/wxfacepay/develop/get-unionid-api.html
 
-    :raises Untrusted: malformed, bad_certificate, or as for verify()
+    :raises Untrusted: malformed
     """
-    brought = certificates(body, keys.apiv3_key)
-    try:
-        joined = keys.joined_by(brought)
-    except ValueError:
-        raise Untrusted("bad_certificate") from None
-    verify(headers, body, joined, now=now)
-    keys.add(brought)
+    answer = decoded(body)
+    return Membership(*_openids(answer), _openid(answer.get("union_id")))
 
 
 def certificates(body: bytes, apiv3_key: bytes) -> list[bytes]:
@@ -180,6 +144,11 @@ def decoded(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise Untrusted("malformed")
     return answer
+
+
+def _openids(answer: dict[str, Any]) -> tuple[str, str | None]:
+    sub_openid = answer.get("sub_openid")
+    return _openid(answer.get("openid")), _openid(sub_openid) if sub_openid else None
 
 
 def _openid(value: object) -> str:

@@ -75,7 +75,7 @@ class Action(enum.Enum):
         severity=Severity.WARNING,
     )
     # WeChat and the notice
-    MERCHANT_CREATE = _kind("merchant.create", "建立微信商户", severity=Severity.NOTICE)
+    MERCHANT_CREATE = _kind("merchant.create", "建立微信商户", "fields", severity=Severity.NOTICE)
     MERCHANT_CHANGE = _kind(
         "merchant.change",
         "修改微信商户",
@@ -84,13 +84,29 @@ class Action(enum.Enum):
         "v3_base_url",
         severity=Severity.WARNING,
     )
+    MERCHANT_EXPIRING = _kind(
+        "merchant.expiring",
+        "微信商户证书将过期",
+        "certificate",
+        "serial",
+        "days",
+        severity=Severity.WARNING,
+    )
     NOTICE_CREATE = _kind("notice.create", "起草告知书")
     NOTICE_CHANGE = _kind("notice.change", "修改告知书草稿", "fields", "version")
     NOTICE_ENFORCE = _kind(
         "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
     )
     AUTHINFO_ISSUE = _kind("authinfo.issue", "签发调用凭证", "cached", "expires_in")
-    AUTHINFO_FAIL = _kind("authinfo.fail", "获取调用凭证失败", "code", severity=Severity.WARNING)
+    AUTHINFO_FAIL = _kind(
+        "authinfo.fail",
+        "获取调用凭证失败",
+        "code",
+        "wechat_code",
+        "wechat_status",
+        "wechat_request_id",
+        severity=Severity.WARNING,
+    )
     # One visit
     SESSION_OPEN = _kind(
         "session.open", "同意告知书", "notice_version", "notice_digest", "purposes", "consent"
@@ -99,17 +115,53 @@ class Action(enum.Enum):
         "session.refuse", "不同意告知书", "notice_version", "notice_digest", "purposes", "consent"
     )
     SESSION_SEE = _kind("session.see", "识别人脸")
-    SESSION_RECOGNISE = _kind("session.recognise", "识别为已建档患者", "patient")
+    SESSION_RECOGNISE = _kind(
+        "session.recognise",
+        "识别为已建档患者",
+        "patient",
+        "known_by",
+        "code",
+        "wechat_fact",
+        "wechat_status",
+        "wechat_request_id",
+    )
+    SESSION_UNRECOGNISED = _kind(
+        "session.unrecognised",
+        "未识别（未建档）",
+        "code",
+        "wechat_fact",
+        "wechat_status",
+        "wechat_request_id",
+    )
+    SESSION_ACCOUNT_DIFFERS = _kind(
+        "session.account_differs",
+        "微信账号与档案不一致",
+        "wechat_request_id",
+        severity=Severity.WARNING,
+    )
     SESSION_AUTHORIZE = _kind("session.authorize", "患者授权")
     SESSION_DECLINE = _kind("session.decline", "患者在微信上拒绝授权")
     SESSION_GUARDIAN = _kind("session.guardian", "不满十四周岁，转监护人办理")
     SESSION_FAIL = _kind(
-        "session.fail", "建档失败", "code", "wechat_request_id", severity=Severity.WARNING
+        "session.fail",
+        "建档失败",
+        "code",
+        "wechat_fact",
+        "wechat_status",
+        "wechat_request_id",
+        severity=Severity.WARNING,
     )
     SESSION_EXPIRE = _kind("session.expire", "会话过期")
     WECHAT_ANSWER = _kind("wechat.answer", "取得微信应答", "wechat_request_id", "attempt")
     WECHAT_RETRY = _kind(
-        "wechat.retry", "微信暂不可用", "code", "attempt", severity=Severity.NOTICE
+        "wechat.retry",
+        "微信暂不可用",
+        "code",
+        "attempt",
+        "wechat_fact",
+        "wechat_status",
+        "wechat_request_id",
+        severity=Severity.NOTICE,
     )
     # Patients
     PATIENT_ONBOARD = _kind(

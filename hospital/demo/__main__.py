@@ -32,7 +32,8 @@ def main() -> int:
         signal.signal(ending, _interrupt)  # SIGINT too: a shell's background jobs ignore it
     try:
         _check_ports(place)
-        with Processes(env=place.prepare(), cwd=ROOT, logs=place.logs) as processes:
+        environment = place.prepare()
+        with Processes(env=environment, own=place.own, cwd=ROOT, logs=place.logs) as processes:
             _set_up(processes, place)
             if options.once:
                 return _one_patient(processes, place)

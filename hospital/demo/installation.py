@@ -31,11 +31,6 @@ class Installation:
         return self.var / "simulator"
 
     @property
-    def merchant(self) -> Path:
-        """The hospital's key files: all that our own processes read."""
-        return self.var / "merchant"
-
-    @property
     def broker(self) -> Path:
         return self.var / "broker"
 
@@ -57,7 +52,7 @@ class Installation:
 
     def prepare(self) -> dict[str, str]:
         """Make what is missing; return the environment for every process of the demo."""
-        for place in (self.var, self.logs, self.merchant, self.broker, self.broker_control):
+        for place in (self.var, self.logs, self.broker, self.broker_control):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {
             **os.environ,
@@ -72,13 +67,19 @@ class Installation:
             "DATABASE_URL": f"sqlite:///{self.var / 'hospital.sqlite3'}",
             "BROKER_URL": "filesystem://",
             "CACHE_URL": "dbcache://cache",
-            "MERCHANT_KEYS_DIR": str(self.merchant),
+            "WORKER_PUBLIC_KEY_FILE": str(self.var / "worker.pub"),
             "KEY_FILE": str(self.var / "keys" / "root.key"),
             "SECRET_KEY_FILE": str(self._secret("secret-key", secrets.token_urlsafe(64))),
             "AUDIT_MAC_KEY_FILE": str(
                 self._secret("audit-mac-key", base64.b64encode(secrets.token_bytes(32)).decode())
             ),
         }
+
+    @property
+    def own(self) -> dict[str, dict[str, str]]:
+        """What single processes have in their environment besides: setup makes it, worker uses."""
+        key = {"WORKER_KEY_FILE": str(self.var / "keys" / "worker.key")}
+        return {"setup": key, "worker": key}
 
     def _secret(self, name: str, value: str) -> Path:
         path = self.var / "keys" / name

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ class Processes:
     env: dict[str, str]
     cwd: Path
     logs: Path
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name → more of an env
     started: list[tuple[str, "subprocess.Popen[bytes]"]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -61,7 +62,7 @@ class Processes:
         with unbroken(), (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
-                env=self.env,
+                env={**self.env, **self.own.get(name, {})},
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,

@@ -16,9 +16,9 @@ from hospital.patients.models import (
     Identification,
     Patient,
     WechatAccount,
+    WechatUnion,
     document_index,
     name_index,
-    openid_index,
 )
 
 DIGITS = 9  # of a patient number, before its check digit
@@ -95,19 +95,13 @@ def _number() -> str:
 
 
 def _link(patient: Patient, appid: str, openid: str, *, at: datetime) -> None:
+    account = WechatAccount.objects.link(patient, appid=appid, openid=openid, at=at)
+    if account.patient_id == patient.pk:
+        return
     # A WeChat account may pass to another person (a shared phone): the newest proof wins.
-    index = openid_index(appid, openid)
-    account = WechatAccount.objects.filter(openid_index=index).first()
-    if account is not None and account.patient_id == patient.pk:
-        return
-    if account is not None:
-        record(Action.WECHAT_ACCOUNT_MOVE, by=SYSTEM, on=patient, at=at, before=account.patient_id)
-        account.delete()
-    try:
-        with transaction.atomic():
-            WechatAccount.objects.create(
-                patient=patient, appid=appid, openid=openid, openid_index=index, created_at=at
-            )
-    except IntegrityError:
-        # The same person, completed on two terminals at once: the other one linked it.
-        return
+    record(Action.WECHAT_ACCOUNT_MOVE, by=SYSTEM, on=patient, at=at, before=account.patient_id)
+    account.delete()
+    # One of the union ids of who had it went with it, and nobody said which; all are learned
+    # again from the openids that stay.
+    WechatUnion.objects.filter(patient=account.patient_id).delete()
+    WechatAccount.objects.link(patient, appid=appid, openid=openid, at=at)

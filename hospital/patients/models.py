@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import date, datetime
 from typing import Self
 
 from django.db import models
@@ -74,6 +74,12 @@ class WechatAccountQuerySet(models.QuerySet["WechatAccount"]):
     def with_openid(self, appid: str, openid: str) -> Self:
         return self.filter(openid_index=openid_index(appid, openid))
 
+    def link(self, patient: Patient, *, appid: str, openid: str, at: datetime) -> "WechatAccount":
+        """Return the account, as `patient`'s unless it already is somebody's; compare."""
+        fresh = {"patient": patient, "appid": appid, "openid": openid, "created_at": at}
+        index = openid_index(appid, openid)
+        return self.get_or_create(openid_index=index, defaults=fresh)[0]
+
 
 class WechatAccount(models.Model):
     """How WeChat calls a patient, per appid: a second visit is recognised by it."""
@@ -89,6 +95,32 @@ class WechatAccount(models.Model):
 
     class Meta:
         verbose_name = verbose_name_plural = "微信账号"
+
+
+class WechatUnionQuerySet(models.QuerySet["WechatUnion"]):
+    def with_union_id(self, union_id: str) -> Self:
+        return self.filter(union_id_index=union_id_index(union_id))
+
+    def link(self, patient: Patient, union_id: str, *, at: datetime) -> "WechatUnion":
+        """Return the union id, as `patient`'s unless it already is somebody's; compare."""
+        fresh = {"patient": patient, "union_id": union_id, "created_at": at}
+        index = union_id_index(union_id)
+        return self.get_or_create(union_id_index=index, defaults=fresh)[0]
+
+
+class WechatUnion(models.Model):
+    """How WeChat calls a patient under every appid of the hospital's open platform account."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    patient = models.ForeignKey(Patient, models.CASCADE, related_name="wechat_unions")
+    union_id = SealedField(context="wechat_union.union_id", subject="patient_id", max_length=128)
+    union_id_index = models.CharField(max_length=32, unique=True, null=True)
+    created_at = models.DateTimeField()
+
+    objects = WechatUnionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "微信 UnionID"
 
 
 class Identification(models.Model):
@@ -108,3 +140,7 @@ class Identification(models.Model):
 
 def openid_index(appid: str, openid: str) -> str:
     return blind_index("wechat_account.openid", appid, openid)
+
+
+def union_id_index(union_id: str) -> str:
+    return blind_index("wechat_union.union_id", union_id)

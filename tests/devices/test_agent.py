@@ -28,7 +28,7 @@ from devices.agent.wire import Wire
 from devices.sdk import FaceSDK
 from devices.sdk.simulated import SimulatedLibrary
 
-SECRETS = ("sid-1", "openid-1", "authinfo-")
+SECRETS = ("sid-1", "openid-1", "authinfo-", "token-1", "三三")
 SESSION = "01930000-0000-7000-8000-000000000001"
 PATIENT = {"number": "P0000001", "masked_name": "张*"}
 COMPONENTS = ('"@method"', '"@path"', '"@query"', '"content-digest"')
@@ -113,6 +113,7 @@ class Hospital:
             case "face-sessions/":
                 state = "opened" if body["granted"] else "refused"
                 answer = {"id": SESSION, "state": state, "fallback": "人工窗口"}
+                answer |= {"ask_unionid": "1"} if "kind" in body else {}
             case "heartbeat/":
                 answer = {"clock_offset": 0.0, "notice_version": 3}
         return said(200, server_time=now, **answer)
@@ -120,6 +121,8 @@ class Hospital:
     def answer_about_the_session(self, resource):
         answer = {"id": SESSION, "state": self.ends}
         match resource:
+            case "sighting" if "token" in self.requests[-1][2]:
+                answer |= {"state": "authorized"}
             case "sighting" if self.known:
                 answer |= {"state": "recognised", "quit_face_auth": "1", "patient": PATIENT}
             case "sighting":
@@ -128,7 +131,7 @@ class Hospital:
                 if self.requests[-1][2]["return_code"] != "SUCCESS":
                     self.ends = "declined"
                 answer |= {"state": "authorized"}
-            case "" if self.ends == "onboarded":
+            case "" if self.ends in ("onboarded", "recognised"):
                 answer |= {"patient": PATIENT}
         return said(200, **answer)
 
@@ -152,7 +155,11 @@ class Room:
         self.posted.append(body)
         if request.url.path == "/_sim/authorize":
             return said(200, return_code=self.authorization, return_msg="")
-        seen = {"return_code": "SUCCESS", "face_sid": "sid-1", "openid": "openid-1"}
+        seen = {"return_code": "SUCCESS", "openid": "openid-1"}
+        if request.url.path == "/_sim/userinfo":
+            seen |= {"nickname": "三三", "token": "token-1", "unionid_code": "SUCCESS"}
+        else:
+            seen |= {"face_sid": "sid-1"}
         return said(200, **(self.scans.pop(0) if self.scans else seen))
 
     def answers_asked_for(self):
@@ -501,6 +508,18 @@ def test_an_expired_credential_is_refreshed_once(answer):
     assert second["refresh"] is True
 
 
+@pytest.mark.parametrize(("refusals", "state"), [(1, "onboarded"), (2, "interrupted")])
+def test_refused_rawdata_is_taken_again_once(refusals, state):
+    hospital = Hospital()
+    hospital.weather = [None, None, *[problem(422, "rawdata_refused")] * refusals]
+    guests = people.Synthetic(iter([people.Person("stranger-1")]))
+
+    visit, _pause = attempt(terminal_at(hospital), guests, say=print)
+
+    assert visit.state == state
+    assert hospital.paths().count("authinfo/") == 2
+
+
 def test_a_credential_that_stays_expired_ends_the_visit():
     expired = {"return_code": "ERROR", "err_code": 271382020}
     hospital, room = Hospital(), Room(expired, expired, expired)
@@ -564,6 +583,65 @@ def test_no_secret_is_in_the_traceback_of_an_outage():
     shown = "".join(traceback.format_exception(caught.value))
     assert not any(secret in shown for secret in SECRETS)
     assert caught.value.__context__ is None
+
+
+# The second kind
+
+
+def test_a_known_patient_is_recognised_and_nobody_is_asked_for_a_name():
+    hospital, room, told = Hospital(ends="recognised"), Room(), []
+
+    visit = terminal_at(hospital, room, said=told).recognise(consent=agrees)
+
+    assert (visit.state, visit.patient) == ("recognised", "P0000001")
+    assert isinstance(visit.seconds, float)
+    [opening] = hospital.bodies("face-sessions/")
+    assert opening["kind"] == "FACEID-ONCE"
+    assert hospital.bodies(f"face-sessions/{SESSION}/sighting/") == [
+        {"openid": "openid-1", "token": "token-1"}
+    ]
+    assert not any(path.endswith("authorization/") for path in hospital.paths())
+    assert [body["ask_unionid"] for body in room.posted] == ["1"]
+    assert not any(secret in "".join(told) for secret in SECRETS)
+
+
+def test_a_patient_recognised_at_once_is_not_waited_for():
+    openid_alone = {"return_code": "SUCCESS", "openid": "openid-1"}
+    hospital = Hospital(known=True)
+
+    visit = terminal_at(hospital, Room(openid_alone)).recognise(consent=agrees)
+
+    assert (visit.state, visit.patient) == ("recognised", "P0000001")
+    assert hospital.paths()[-1].endswith("sighting/")
+
+
+def test_who_refuses_is_not_recognised_either():
+    room = Room()
+
+    visit = terminal_at(Hospital(), room).recognise(consent=refuses)
+
+    assert visit.state == "refused"
+    assert room.posted == []
+
+
+def test_one_credential_serves_both_kinds():
+    hospital = Hospital(ends="recognised")
+    terminal = terminal_at(hospital)
+
+    terminal.recognise(consent=agrees)
+    terminal.visit(consent=agrees)
+
+    assert hospital.paths().count("authinfo/") == 1
+
+
+def test_an_expired_credential_is_refreshed_for_a_member_too():
+    hospital = Hospital(ends="recognised")
+    room = Room({"return_code": "ERROR", "err_code": 271382020})
+
+    visit = terminal_at(hospital, room).recognise(consent=agrees)
+
+    assert visit.state == "recognised"
+    assert hospital.bodies("authinfo/")[1]["refresh"] is True
 
 
 # The loop
@@ -765,6 +843,30 @@ def test_once_without_a_patient_is_a_failure_with_a_reason(tmp_path, capsys):
 
     assert status == 1
     assert "guardian_required" in capsys.readouterr().err
+
+
+def test_recognising_once_says_who_it_is(tmp_path, capsys):
+    there = network(Hospital(ends="recognised"), Room())
+
+    arguments = command_line(tmp_path, "--activate", "AAAA-BBBB-CCCC", "--recognise")
+    status = program.main(arguments, transport=there)
+
+    shown = capsys.readouterr().out
+    assert status == 0
+    assert "已识别：张*，编号 P0000001" in shown
+    assert not any(secret in shown for secret in SECRETS)
+
+
+def test_who_is_not_on_record_is_told_how_to_be(tmp_path, capsys):
+    there = network(Hospital(ends="unrecognised"), Room())
+
+    arguments = command_line(tmp_path, "--activate", "AAAA-BBBB-CCCC", "--recognise")
+    status = program.main(arguments, transport=there)
+
+    shown = capsys.readouterr()
+    assert status == 1
+    assert "没有找到档案，可以刷脸建档" in shown.out
+    assert "未识别：unrecognised" in shown.err
 
 
 def test_a_used_code_on_the_same_command_line_is_no_obstacle(tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import traceback
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ NOW = 1_540_901_425
 PARAMS = FaceParams(
     appid="wx97debaxyzabcca2", mch_id="1281087510", store_id="IMG001", authinfo="authinfo-1"
 )
+TERMS = {"appid": "wx97debaxyzabcca2", "mch_id": "1281087510", "store_id": "IMG001"}
+MEMBER_PARAMS = replace(PARAMS, face_authtype="FACEID-ONCE")
 
 # A camera of the documented ABI. It overwrites an answer it gets back, so that reading one
 # after its release shows, and counts the answers nobody gave back.
@@ -72,6 +75,8 @@ class Room:
         answer = {"return_code": "SUCCESS", "return_msg": "SUCCESS"}
         if request.url.path == "/_sim/scan":
             answer |= {"face_sid": "sid-1", "openid": "openid-1"}
+        if request.url.path == "/_sim/userinfo":
+            answer |= {"openid": "openid-1", "nickname": "三三"}
         return httpx.Response(200, json=answer)
 
 
@@ -136,6 +141,77 @@ def test_a_sighting_carries_what_the_sdk_gave():
     sighting = camera.code(PARAMS)
 
     assert (sighting.face_sid, sighting.openid, sighting.sub_openid) == ("", "openid-1", "sub-1")
+
+
+@pytest.mark.parametrize(("ask", "said"), [(True, "1"), (False, "0")])
+def test_a_members_command_is_the_documented_json(ask, said):
+    camera, library = sdk(ok(openid="openid-1"))
+
+    camera.user_info(MEMBER_PARAMS, ask_unionid=ask)
+
+    assert library.requests == [
+        {
+            "cmd": "getWxpayfaceUserInfo",
+            "version": "1",
+            "now": NOW,
+            "appid": "wx97debaxyzabcca2",
+            "mch_id": "1281087510",
+            "store_id": "IMG001",
+            "face_authtype": "FACEID-ONCE",
+            "authinfo": "authinfo-1",
+            "ask_unionid": said,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "token"),
+    [
+        ({"token": "token-1", "unionid_code": "SUCCESS"}, "token-1"),
+        ({"token": "token-1", "unionid_code": "ERROR", "unionid_msg": "失败"}, ""),
+        ({"token": "token-1"}, ""),
+        ({"unionid_code": "SUCCESS"}, ""),
+    ],
+)
+def test_a_token_counts_if_wechat_says_so(answer, token):
+    camera, _ = sdk(ok(openid="openid-1", sub_openid="sub-1", **answer))
+
+    member = camera.user_info(MEMBER_PARAMS, ask_unionid=True)
+
+    assert (member.openid, member.sub_openid, member.token) == ("openid-1", "sub-1", token)
+
+
+def test_a_token_nobody_asked_for_is_left():
+    camera, _ = sdk(ok(openid="openid-1", token="token-1", unionid_code="SUCCESS"))
+
+    assert camera.user_info(MEMBER_PARAMS, ask_unionid=False).token == ""
+
+
+def test_a_nickname_goes_no_further():
+    camera, _ = sdk(ok(openid="openid-1", nickname="三三"))
+
+    member = camera.user_info(MEMBER_PARAMS, ask_unionid=True)
+
+    assert "三三" not in str(vars(member))
+    assert "openid-1" not in repr(member)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fact"),
+    [
+        ({"return_code": "USER_CANCEL"}, errors.Cancelled),
+        ({"return_code": "ERROR", "err_code": 271382020}, errors.CredentialExpired),
+        ({"return_code": "SUCCESS", "nickname": "三三"}, errors.Unreadable),
+        ({"return_code": "SUCCESS", "openid": 7}, errors.Unreadable),
+    ],
+)
+def test_nobody_recognised_is_a_fact(answer, fact):
+    camera, _ = sdk(answer)
+
+    with pytest.raises(fact) as caught:
+        camera.user_info(MEMBER_PARAMS, ask_unionid=True)
+
+    assert "三三" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +365,7 @@ def test_the_simulated_camera_sees_who_stands_there():
     camera.authorize("authinfo-1", sighting.face_sid, quit=False)
 
     assert room.posted == [
-        ("/_sim/scan", {"authinfo": "authinfo-1", "person": "stranger-7"}),
+        ("/_sim/scan", {"authinfo": "authinfo-1", "person": "stranger-7", **TERMS}),
         (
             "/_sim/authorize",
             {"face_sid": "sid-1", "authinfo": "authinfo-1", "quit_face_auth": "0"},
@@ -307,6 +383,52 @@ def test_the_simulated_screen_stays_open_until_it_is_answered():
 
     camera.authorize("authinfo-1", "sid-1", quit=True)
     assert camera.code(PARAMS).face_sid == "sid-1"
+
+
+def test_the_simulated_camera_recognises_who_stands_there():
+    room = Room()
+    camera = simulated(room, person="stranger-7")
+    camera.init()
+
+    camera.user_info(MEMBER_PARAMS, ask_unionid=True)
+    camera.user_info(MEMBER_PARAMS, ask_unionid=False)  # nothing was left open
+
+    asked = {"authinfo": "authinfo-1", "person": "stranger-7", **TERMS}
+    assert room.posted == [
+        ("/_sim/userinfo", {**asked, "ask_unionid": "1"}),
+        ("/_sim/userinfo", {**asked, "ask_unionid": "0"}),
+    ]
+
+
+def test_the_simulated_camera_does_one_thing_at_a_time():
+    camera = simulated(Room())
+    camera.init()
+    camera.code(PARAMS)
+
+    with pytest.raises(errors.SDKFailed):
+        camera.user_info(MEMBER_PARAMS, ask_unionid=True)
+
+
+@pytest.mark.parametrize("face_authtype", ["FACE_AUTH", "FACEID-LOOP", ""])
+def test_the_simulated_camera_takes_each_command_in_its_own_mode(face_authtype):
+    camera = simulated(Room())
+    camera.init()
+
+    with pytest.raises(errors.ParametersWrong):
+        camera.user_info(replace(PARAMS, face_authtype=face_authtype), ask_unionid=True)
+    with pytest.raises(errors.ParametersWrong):
+        camera.code(MEMBER_PARAMS)
+
+
+@pytest.mark.parametrize("wrong", [{"ask_unionid": 1}, {"ask_unionid": "yes"}, {"appid": 7}])
+def test_the_simulated_camera_wants_strings(wrong):
+    library = SimulatedLibrary("http://room", lambda: "x", transport=httpx.MockTransport(Room()))
+    common = {"version": "1", "now": NOW}
+    library.call({"cmd": "initWxpayface", **common})
+
+    answer = library.call({"cmd": "getWxpayfaceUserInfo", **common, **vars(MEMBER_PARAMS), **wrong})
+
+    assert answer["return_code"] == "PARAM_ERROR"
 
 
 def test_a_released_simulated_camera_wants_init_again():

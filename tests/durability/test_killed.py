@@ -16,6 +16,7 @@ NEVER = 2.0  # seconds in which a sweep would have come twice
 @pytest.fixture
 def web(house: House):
     house.start("web")
+    house.equip()
     yield
     if "web" in house.running:
         house.kill("web")
@@ -106,6 +107,7 @@ def test_the_sweeper_finds_what_the_broker_forgot(house):
 @pytest.mark.usefixtures("nobody_works")
 def test_a_202_is_on_disk_when_web_is_killed_right_after_it(house):
     house.start("web")
+    house.equip()
     [visit] = crowd(house, "stranger-400")
 
     house.kill("web")

@@ -1,7 +1,8 @@
+import asyncio
 import gzip
-import json
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,22 +13,27 @@ from hypothesis import strategies as st
 from faceauth.simulator import Simulator, listen
 from faceauth.simulator.app import digest
 from faceauth.wechat import (
+    AsyncAuthinfoClient,
+    AsyncIdentityClient,
     Authinfo,
     AuthinfoClient,
+    Credential,
     Decryptor,
     Device,
     Identity,
     IdentityClient,
+    LocalSigner,
+    Misconfigured,
     Party,
     Rejected,
-    Signer,
     Unavailable,
     Undecryptable,
     Untrusted,
+    Verifier,
     WeChatError,
-    WeChatKeys,
 )
-from faceauth.wechat.exchange import connect, exchange
+from faceauth.wechat.exchange import LIMITS, Channel, compose
+from faceauth.wechat.punctual import PunctualTransport
 
 NOW = 1_790_000_000
 DEVICE = Device("SIM001", "门诊大厅", "T-1")
@@ -79,17 +85,26 @@ def authinfo_client(simulator, *, transport=None, **options):
     return AuthinfoClient(party(simulator), key, transport=transport, **options)
 
 
-def identity_client(simulator, folder, *, trusting=(CERTIFICATE,), transport=None, **options):
+def identity_client(
+    simulator,
+    folder,
+    *,
+    trusting=(CERTIFICATE,),
+    kind=IdentityClient,
+    transport=None,
+    **options,
+):
     simulator.export(folder, base_url="")
     world = simulator.world
     pem = (folder / "merchant_key.pem").read_bytes()
     certificates = [(folder / "platform_certificate.pem").read_bytes()]
     public_keys = {world.wechat_public_key_id: (folder / "wechat_public_key.pem").read_bytes()}
-    return IdentityClient(
+    signer = LocalSigner.from_pem(pem, serial=world.merchant_serial)
+    return kind(
         options.pop("party", party(simulator)),
-        signer=Signer.from_pem(pem, mch_id=world.mch_id, serial=world.merchant_serial),
+        credential=Credential(world.mch_id, signer),
         decryptor=Decryptor.from_pem(pem),
-        keys=WeChatKeys(
+        verifier=Verifier(
             certificates=certificates if CERTIFICATE in trusting else [],
             public_keys=public_keys if PUBLIC_KEY in trusting else {},
             apiv3_key=world.apiv3_key,
@@ -114,24 +129,25 @@ def test_rawdata_becomes_an_authinfo(simulator, clock, sign_type):
 
 
 def test_an_authinfo_names_the_partner_it_is_for(simulator, clock):
-    partner = Party(simulator.world.appid, simulator.world.mch_id, "wxsub", "1900000009")
+    partner, hospital = simulator.world.partner, simulator.world.partner.hospitals[0]
+    us = Party(partner.appid, partner.mch_id, hospital.sub_appid, hospital.sub_mch_id)
     transport = httpx.WSGITransport(simulator)
-    client = AuthinfoClient(partner, simulator.world.apiv2_key, transport=transport, clock=clock)
+    client = AuthinfoClient(us, partner.apiv2_key, transport=transport, clock=clock)
 
     authinfo = client.fetch(DEVICE, rawdata=RAWDATA)
 
     assert isinstance(authinfo, Authinfo)
-    assert (authinfo.sub_appid, authinfo.sub_mch_id) == ("wxsub", "1900000009")
+    assert (authinfo.sub_appid, authinfo.sub_mch_id) == (hospital.sub_appid, hospital.sub_mch_id)
 
 
 def test_an_authinfo_for_somebody_else_is_not_ours(simulator, clock):
     client = authinfo_client(simulator, clock=clock)
-    client._party = Party(simulator.world.appid, "1900000002")
+    client._call._party = Party(simulator.world.appid, "1900000002")
 
-    with pytest.raises(Rejected, match="ERROR"):
+    with pytest.raises(Misconfigured, match="appid_mch_id"):
         client.fetch(DEVICE, rawdata=RAWDATA)
     with pytest.raises(Untrusted, match="not_ours"):
-        client._ours({"appid": simulator.world.appid, "mch_id": simulator.world.mch_id})
+        client._call._ours({"appid": simulator.world.appid, "mch_id": simulator.world.mch_id})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +179,7 @@ def test_a_wrong_key_is_rejected(simulator, clock):
     transport = httpx.WSGITransport(simulator)
     client = AuthinfoClient(party(simulator), "0" * 32, transport=transport, clock=clock)
 
-    with pytest.raises(Rejected, match="PARAM_ERROR"):
+    with pytest.raises(Misconfigured, match=r"PARAM_ERROR \(signature\)"):
         client.fetch(DEVICE, rawdata=RAWDATA)
 
 
@@ -201,20 +217,37 @@ def test_an_answer_shows_nothing_but_its_request_id(simulator, to_wechat):
     assert repr(answer) == f"Answer(request_id='{answer.request_id}')"
 
 
-def test_a_partner_asks_for_the_hospital(simulator, clock, tmp_path):
-    world = simulator.world
-    client = identity_client(
-        simulator,
-        tmp_path,
+def partner_client(simulator, *, clock, opens_with, hospital):
+    partner, world = simulator.world.partner, simulator.world
+    return IdentityClient(
+        Party(partner.appid, partner.mch_id, hospital.sub_appid, hospital.sub_mch_id),
+        credential=Credential(
+            partner.mch_id, LocalSigner.from_pem(partner.key.encode(), serial=partner.serial)
+        ),
+        decryptor=Decryptor.from_pem(opens_with.encode()),
+        verifier=Verifier(certificates=[world.platform_certificate.encode()]),
+        sub_serial_no=hospital.serial,
+        transport=httpx.WSGITransport(simulator),
         clock=clock,
-        party=Party(world.appid, world.mch_id, "wxsub", "1900000009"),
-        sub_serial_no=world.merchant_serial,
     )
 
-    identity = client.open(client.ask(simulator.meet("zhangsan")).body)
 
+def test_a_partner_signs_and_the_hospital_opens(simulator, clock):
+    partner, hospital = simulator.world.partner, simulator.world.partner.hospitals[0]
+    client = partner_client(simulator, clock=clock, opens_with=hospital.key, hospital=hospital)
+
+    def meet():
+        return simulator.meet("zhangsan", sub_mch_id=hospital.sub_mch_id)
+
+    identity = client.open(client.ask(meet()).body)
+
+    assert identity.real_name == "张三"
     assert identity.sub_openid
     assert identity.sub_openid != identity.openid
+    for other in (partner, partner.hospitals[1]):
+        client = partner_client(simulator, clock=clock, opens_with=other.key, hospital=hospital)
+        with pytest.raises(Undecryptable):
+            client.open(client.ask(meet()).body)
 
 
 def test_a_partner_must_say_whose_key_opens_the_answer(simulator, tmp_path):
@@ -301,13 +334,14 @@ def test_a_refusal_keeps_its_code(simulator, to_wechat, authorized, code, status
 
     assert (caught.value.code, caught.value.status) == (code, status)
     assert caught.value.request_id
-    assert str(caught.value) == code
+    assert caught.value.internal.isdecimal()
+    assert caught.value.fact == "permission"
 
 
 def test_a_clock_five_minutes_off_is_refused(simulator, clock, tmp_path):
     client = identity_client(simulator, tmp_path, clock=lambda: clock() + 301)
 
-    with pytest.raises(Rejected, match="SIGN_ERROR"):
+    with pytest.raises(Misconfigured, match=r"SIGN_ERROR \(clock\)"):
         client.ask(simulator.meet("zhangsan"))
 
 
@@ -332,7 +366,7 @@ def test_an_unknown_certificate_is_fetched_and_the_answer_not_asked_for_again(
 
 def test_certificates_are_fetched_at_most_once_a_minute(simulator, clock, tmp_path):
     client = identity_client(simulator, tmp_path, trusting=(), clock=clock)
-    client._keys.apiv3_key = b"another key of thirty-two bytes."
+    client._calls._verifier._apiv3_key = b"another key of thirty-two bytes."
 
     for seconds in (0, 59, 60):
         clock.now = NOW + seconds
@@ -382,7 +416,7 @@ def test_threads_share_one_fetch(simulator, clock, tmp_path):
     [
         (httpx.ReadTimeout, "timeout"),
         (httpx.ConnectTimeout, "unreachable"),
-        (httpx.PoolTimeout, "timeout"),
+        (httpx.PoolTimeout, "unreachable"),
         (httpx.ConnectError, "unreachable"),
         (httpx.ReadError, "network"),
         (httpx.RemoteProtocolError, "network"),
@@ -475,37 +509,27 @@ def test_accepted_means_ask_again(simulator, clock, tmp_path):
         client.ask("aaaaaaaa")
 
 
-def test_an_answer_may_not_drip_for_ever(monkeypatch):
-    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", -1.0)
-    transport = httpx.MockTransport(lambda _: reply(200, b"{"))
-    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
-
-    with pytest.raises(Unavailable, match="timeout"):
-        exchange(client, client.build_request("GET", "/"))
+def get(transport):
+    request = compose("GET", "http://127.0.0.1/", accept="*/*")
+    return Channel(transport).send(request, until=time.monotonic() + 5)
 
 
 def test_a_small_body_that_would_grow_is_not_unpacked():
     bomb = gzip.compress(b"\0" * 10_000_000)
     transport = httpx.MockTransport(lambda _: reply(200, bomb, **{"Content-Encoding": "gzip"}))
-    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
-    request = client.build_request("GET", "/")
 
-    assert request.headers["accept-encoding"] == "identity"
-    assert exchange(client, request).body == bomb
+    assert get(transport).body == bomb
+    assert compose("GET", "/", accept="*/*").headers["accept-encoding"] == "identity"
 
 
 @given(st.binary(), st.integers(200, 599))
 @settings(max_examples=50)
 def test_no_answer_surprises_the_client(body, status):
-    transport = httpx.MockTransport(lambda _: reply(status, body))
-    client = connect("http://127.0.0.1", accept="*/*", transport=transport)
+    simulator = Simulator.fresh()
+    answer = httpx.MockTransport(lambda _: reply(status, body))
 
-    try:
-        answer = exchange(client, client.build_request("GET", "/"))
-    except WeChatError:
-        assert status != 200
-    else:
-        assert (status, answer.body) == (200, body)
+    with pytest.raises(WeChatError):
+        authinfo_client(simulator, transport=answer).fetch(DEVICE, rawdata=RAWDATA)
 
 
 def test_our_own_code_logs_nothing(simulator, to_wechat, to_payapp, caplog):
@@ -517,23 +541,108 @@ def test_our_own_code_logs_nothing(simulator, to_wechat, to_payapp, caplog):
     assert [record for record in caplog.records if record.name.startswith("faceauth")] == []
 
 
-def test_one_client_keeps_one_connection(simulator, clock, tmp_path):
+@pytest.fixture
+def port(simulator):
+    """The simulator on a loopback port, counting the connections made to it."""
     with listen(simulator) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        client = identity_client(
-            simulator,
-            tmp_path,
-            transport=httpx.HTTPTransport(),
-            base_url=server.base_url,
-            clock=clock,
-        )
-        faces = [simulator.meet("zhangsan") for _ in range(3)]
-
-        for face_sid in faces:
-            assert client.open(client.ask(face_sid).body).real_name == "张三"
-        connections = len(client._hosts[0]._transport._pool.connections)
-        client.close()
+        connections = []
+        process = server.process_request
+        server.process_request = lambda *made: (connections.append(made), process(*made))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.base_url, connections
         server.shutdown()
+        thread.join()
 
-    assert connections == 1
-    assert json.loads((tmp_path / "merchant.json").read_text())["mch_id"]
+
+def test_one_thread_keeps_one_connection(simulator, clock, tmp_path, port):
+    base_url, connections = port
+    client = identity_client(
+        simulator,
+        tmp_path,
+        transport=PunctualTransport(limits=LIMITS),
+        base_url=base_url,
+        clock=clock,
+    )
+
+    for _ in range(3):
+        assert client.open(client.ask(simulator.meet("zhangsan")).body).real_name == "张三"
+    client.close()
+
+    assert len(connections) == 1
+
+
+def test_eight_threads_keep_at_most_eight_connections(simulator, clock, tmp_path, port):
+    base_url, connections = port
+    client = identity_client(
+        simulator,
+        tmp_path,
+        transport=PunctualTransport(limits=LIMITS),
+        base_url=base_url,
+        clock=clock,
+    )
+    faces = [simulator.meet(f"stranger-{number}") for number in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(client.ask, faces))
+    client.close()
+
+    assert len({client.open(answer.body).openid for answer in answers}) == 40
+    assert len(connections) <= 8
+
+
+# asyncio
+
+
+def test_tasks_ask_as_threads_do(simulator, clock, tmp_path, port):
+    base_url, _ = port
+    faces = [simulator.meet(f"stranger-{number}") for number in range(8)]
+    client = identity_client(
+        simulator,
+        tmp_path,
+        kind=AsyncIdentityClient,
+        transport=httpx.AsyncHTTPTransport(),
+        trusting=(),
+        base_url=base_url,
+        clock=clock,
+    )
+
+    async def everybody():
+        answers = await asyncio.gather(*map(client.ask, faces))
+        await client.aclose()
+        return answers
+
+    answers = asyncio.run(everybody())
+
+    assert len({client.open(answer.body).openid for answer in answers}) == 8
+    assert simulator.requests()["certificates"] == 1
+
+
+def test_a_task_gets_an_authinfo(simulator, clock, port):
+    base_url, _ = port
+    client = AsyncAuthinfoClient(
+        party(simulator), simulator.world.apiv2_key, base_url=base_url, clock=clock
+    )
+
+    async def fetch():
+        authinfo = await client.fetch(DEVICE, rawdata=RAWDATA)
+        await client.aclose()
+        return authinfo
+
+    assert asyncio.run(fetch()).expires_in == 3600
+
+
+def test_a_task_learns_what_went_wrong(simulator, clock, tmp_path):
+    async def refused(request):
+        raise httpx.ConnectError("", request=request)
+
+    client = identity_client(
+        simulator,
+        tmp_path,
+        kind=AsyncIdentityClient,
+        transport=httpx.MockTransport(refused),
+        clock=clock,
+    )
+
+    with pytest.raises(Unavailable, match="unreachable"):
+        asyncio.run(client.ask(simulator.meet("zhangsan")))

@@ -1,5 +1,6 @@
 """face_sid → identity → patient, and every way it does not come to that."""
 
+import json
 import time
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ from django.utils import timezone
 
 from faceauth import connection, onboarding, tasks
 from faceauth.models import FaceSession, WrongState
+from faceauth.reasons import for_staff
+from faceauth.remedies import remedy
 from faceauth.simulator import people
 from faceauth.simulator.camera import Camera
 from faceauth.simulator.weather import Weather
@@ -17,6 +20,11 @@ from hospital.patients.models import Patient, WechatAccount
 from tests.conftest import see
 
 State = FaceSession.State
+
+
+def facts_of(session, action):
+    """Of the latest."""
+    return json.loads(Event.objects.on(session).filter(action=action).latest("id").payload)["facts"]
 
 
 def work(session, *, at=None):
@@ -176,6 +184,68 @@ def test_a_face_sid_wechat_does_not_know_fails_with_its_code(authorize, simulato
 
     assert session.state == State.FAILED
     assert session.reason.startswith("wechat:")
+
+
+def test_nobody_is_lost_while_our_configuration_is_mended(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("wrong-appid", times=onboarding.ATTEMPTS + 1, endpoint="users")
+    for minutes in range(onboarding.ATTEMPTS + 1):
+        work(session, at=timezone.now() + timedelta(minutes=minutes))
+    assert session.state == State.AUTHORIZED
+    assert facts_of(session, "wechat.retry")["wechat_fact"] == "appid_mch_id"
+    assert for_staff(session) == remedy("appid_mch_id")
+
+    work(session, at=timezone.now() + timedelta(hours=1))
+
+    assert session.state == State.ONBOARDED
+
+
+def test_a_wrong_key_pair_is_named_to_staff_and_quoted_to_wechat(authorize, merchant):
+    session = authorize("stranger-7")
+    merchant.merchant_serial = "0" * 40
+    merchant.save()
+
+    work(session)
+
+    facts = facts_of(session, "wechat.retry")
+    assert session.state == State.AUTHORIZED
+    assert facts["code"] == "wechat:SIGN_ERROR"
+    assert facts["wechat_status"] == 401
+    assert facts["wechat_request_id"].endswith("-268443699")  # WeChat's number of 签名错误
+    assert "私钥" in for_staff(session)
+
+
+def test_what_wechat_rejected_can_be_quoted_to_them(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.camera = Camera(simulator.world, time.time)
+
+    work(session)
+
+    facts = facts_of(session, "session.fail")
+    assert facts["code"] == session.reason
+    assert facts["wechat_status"] == 404
+    assert facts["wechat_request_id"]
+
+
+def test_a_missing_right_may_be_a_missing_consent_and_fails_with_both_named(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("no-permission", endpoint="users")
+
+    work(session)
+
+    assert session.reason == "wechat:NO_AUTH"
+    assert "患者未在微信上授权，或商户未开通" in for_staff(session)
+
+
+def test_a_configuration_nobody_mends_is_given_up_and_explained(authorize, simulator):
+    session = authorize("stranger-7")
+    simulator.expect("wrong-appid", endpoint="users")
+    work(session)
+
+    work(session, at=timezone.now() + onboarding.GIVE_UP + timedelta(seconds=1))
+
+    assert session.reason == "attempts_exhausted"
+    assert for_staff(session).endswith(remedy("appid_mch_id"))
 
 
 def test_nothing_of_a_child_is_kept(authorize):

@@ -162,7 +162,7 @@ def test_a_code_that_is_not_one_is_not_repeated():
         v2.parse(body, KEY)
 
     assert caught.value.code == "UNKNOWN"
-    assert caught.value.args == ("UNKNOWN",)
+    assert str(caught.value) == "UNKNOWN (refused)"
 
 
 def test_success_with_a_failed_result_is_a_failure():

@@ -110,6 +110,14 @@ def test_a_process_that_does_not_meet_its_level_does_not_start(strict):
         checks.refuse_unfit()
 
 
+def test_the_web_does_not_start_with_the_workers_key(strict):
+    strict.WORKER_KEY_FILE = "/run/secrets/worker_key"
+
+    checks.refuse_unfit()
+    with pytest.raises(ImproperlyConfigured, match="E009"):
+        checks.refuse_unfit(web=True)
+
+
 @pytest.mark.parametrize("level", ["2", "prod", ""])
 def test_only_a_demo_is_relaxed(strict, level):
     strict.DEPLOY_LEVEL, strict.HTTPS_ONLY = level, False
@@ -140,6 +148,18 @@ def test_a_real_process_that_is_unfit_ends_and_says_why(command, tmp_path):
 
     assert ended.returncode != 0
     assert "hospital.E003" in ended.stdout + ended.stderr
+
+
+def test_a_real_web_process_that_holds_the_workers_key_ends_and_says_why(tmp_path):
+    held = environment(str(tmp_path)) | {"WORKER_KEY_FILE": "k", "PATH": os.environ["PATH"]}
+    script = "import hospital.wsgi"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=held, capture_output=True, text=True
+    )
+
+    assert ended.returncode != 0
+    assert "hospital.E009" in ended.stderr
 
 
 def test_a_fit_process_starts(strict):

@@ -222,7 +222,7 @@ def look_around(house: House, number: str) -> None:
 
 def modes(root: Path) -> Iterator[str]:
     """Yield what others than the owner may read, where only the owner should."""
-    for name in ("keys", "merchant", "simulator", "terminal"):
+    for name in ("keys", "simulator", "terminal"):
         for path in [root / name, *(root / name).rglob("*")]:
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode != (0o700 if path.is_dir() else 0o600):

@@ -29,6 +29,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     ):
         forget_messages(house)
         house.start("web")
+        house.equip()
         yield house
         house.kill("web")
         house.kill("worker")

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from devices import activation
 from devices.models import Store, Terminal
-from faceauth import consent
-from faceauth.models import Merchant, Notice
+from faceauth import consent, merchant_keys, pem
+from faceauth.models import Merchant, Notice, Slot
 from hospital.accounts.models import Staff
 from hospital.audit.recording import SYSTEM
 from hospital.crypto.providers.file import FileProvider
@@ -60,6 +60,8 @@ class Command(BaseCommand):
             raise CommandError("只在演示环境（DEPLOY_LEVEL=demo）运行")
         if not settings.KEY_FILE.exists():
             FileProvider.create(settings.KEY_FILE)
+        if not Path(settings.WORKER_PUBLIC_KEY_FILE).exists():
+            call_command("createworkerkey")
         call_command("migrate", verbosity=0)
         call_command("createcachetable", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
@@ -92,27 +94,29 @@ def _places() -> Terminal:
 
 
 def _merchant(description: Path) -> None:
+    """Do what an administrator does with the files of the merchant platform: upload them."""
     exported: dict[str, str] = json.loads(description.read_text())
-    for name in ("merchant_key_file", "wechat_public_key_file"):
-        pem = (description.parent / exported[name]).read_text()
-        write_private(settings.MERCHANT_KEYS_DIR / exported[name], pem)
-    for name in ("apiv2_key", "apiv3_key"):
-        write_private(settings.MERCHANT_KEYS_DIR / name, exported[name])
-    Merchant.objects.update_or_create(
-        mch_id=exported["mch_id"],
-        defaults={
-            "appid": exported["appid"],
-            "merchant_serial": exported["merchant_serial"],
-            "v2_base_url": exported["v2_base_url"],
-            "v3_base_url": exported["v3_base_url"],
-            "wechat_public_key_id": exported["wechat_public_key_id"],
-            "wechat_public_key_file": exported["wechat_public_key_file"],
-            "apiv2_key_file": "apiv2_key",
-            "apiv3_key_file": "apiv3_key",
-            "signing_key_file": exported["merchant_key_file"],
-            "decrypting_key_file": exported["merchant_key_file"],
-        },
-    )
+    names = ("merchant_key_file", "merchant_certificate_file", "wechat_public_key_file")
+    key, certificate, public_key = [
+        (description.parent / exported[name]).read_bytes() for name in names
+    ]
+    merchant = Merchant.objects.filter(mch_id=exported["mch_id"]).first() or Merchant()
+    for name in ("mch_id", "appid", "v2_base_url", "v3_base_url", "wechat_public_key_id"):
+        setattr(merchant, name, exported[name])
+    keys = {
+        Slot.APIV2_KEY: exported["apiv2_key"].encode(),
+        Slot.APIV3_KEY: exported["apiv3_key"].encode(),
+        Slot.SIGNING_KEY: key,
+    }
+    for slot, content in keys.items():
+        setattr(merchant, slot, merchant_keys.seal(merchant, slot, content))
+        setattr(merchant, slot.file, "")
+    merchant.signing_key_print = pem.rsa_key(key).fingerprint
+    merchant.merchant_certificate = certificate.decode()
+    merchant.merchant_serial = pem.certificate(certificate).serial
+    merchant.wechat_public_key = public_key.decode()
+    merchant.wechat_public_key_file = merchant.decrypting_key_file = ""
+    merchant.save()
 
 
 def _notice() -> None:

@@ -1,0 +1,15 @@
+from django import template
+from django.utils import timezone
+
+from faceauth import expiring
+from hospital import roles
+from hospital.roles import May
+
+register = template.Library()
+
+
+@register.inclusion_tag("admin/faceauth/merchant/_endings.html")
+def certificate_endings(person: object) -> dict[str, list[expiring.Ending]]:
+    """Warn whoever can replace a certificate that one ends soon."""
+    concerned = roles.may(person, May.MANAGE_MERCHANTS)
+    return {"endings": expiring.endings(at=timezone.now()) if concerned else []}
