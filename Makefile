@@ -3,10 +3,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PORT ?= 8000
 SIM_PORT ?= 8001
+BENCH ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-reset test check requirements openapi clean
+.PHONY: help demo demo-reset test bench check requirements openapi clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,8 +19,11 @@ demo-reset:  ## forget the demo's data, keys and passwords
 	@rm -rf var && echo "演示数据、密钥和密码已删除"
 
 test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
-	@$(BIN)/python -m pytest -m "not postgresql and not services and not browser" -n 2
+	@$(BIN)/python -m pytest -m "not postgresql and not services and not browser and not node" -n 2
 	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services"
+
+bench: $(VENV)/.dev  ## measure the WeChat client against the bare work (BENCH=quick|full, JSON=file)
+	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(JSON),--json $(JSON))
 
 check: $(VENV)/.dev  ## lint, format, types, architecture, migrations, production checks
 	@$(BIN)/ruff check .
@@ -38,7 +42,7 @@ openapi: $(VENV)/.dev  ## write the API description that tests compare with
 	@$(BIN)/python tests/level3.py spectacular --validate --fail-on-warn --file tests/contracts/openapi.yaml
 
 clean:  ## remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) tests/third_party/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The virtual environment, also where Debian has no python3-venv: made without pip, filled by
 # the system's pip from outside. uv installs five times faster; pip alone does as well.
@@ -68,6 +72,10 @@ $(VENV)/.dev: $(VENV)/.uv requirements-dev.txt
 
 $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
 	@$(call install,requirements-browser.txt)
+	@touch $@
+
+$(VENV)/.node: $(VENV)/.dev tests/third_party/node/package-lock.json
+	@npm --prefix tests/third_party/node ci --ignore-scripts --loglevel=error
 	@touch $@
 
 install = { [ -x $(BIN)/uv ] && \
