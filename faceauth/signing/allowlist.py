@@ -78,6 +78,8 @@ def judge(question: Question, *, hospital: Hospital, appid: str, now: float) -> 
 
 
 def _parameters(query: str) -> dict[str, str]:
+    if not query.isascii():  # half a surrogate pair cannot even be compared
+        raise NotAllowed("query")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=len(_KEYS))
     except ValueError:

@@ -1,7 +1,7 @@
 """
 WeChat in a room of our own: it checks our signatures, signs its answers, encrypts to our key.
 
-A WSGI application, so that tests use it as a transport and `runsimulator` puts it on a port.
+A WSGI application: tests use it as a transport, `python -m faceauth.simulator` puts it on a port.
 """
 
 from faceauth.simulator.app import Simulator

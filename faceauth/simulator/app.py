@@ -24,6 +24,8 @@ from faceauth.simulator.world import World
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+COUNTED = 10_000  # face_sids, the latest
+
 
 class UnknownPerson(LookupError):
     """Nobody in the cast has that id."""
@@ -119,7 +121,7 @@ class Simulator:
         self.weather.clear(name)
 
     def requests(self) -> dict[str, Any]:
-        """Return how often each endpoint was called, and for which face_sid, by its digest."""
+        """Return how often each endpoint was called, and for the latest face_sids, by digest."""
         with self._lock:
             calls = {name: self._calls[name] for name in (AUTHINFO, USERS, CERTIFICATES)}
             return {**calls, "face_sids": dict(self._face_sids)}
@@ -189,6 +191,8 @@ class Simulator:
             self._calls[endpoint] += 1
             if face_sid is not None:
                 self._face_sids[digest(face_sid)] += 1
+                if len(self._face_sids) > COUNTED:
+                    del self._face_sids[next(iter(self._face_sids))]
 
 
 def digest(face_sid: str) -> str:

@@ -96,7 +96,7 @@ def _announce(asked: dict[str, Any] | None, stage: Stage) -> Reply:
             value=None if value is None else int(value),
             retry_after=asked.get("retry_after"),
         )
-    except (UnknownScenario, TypeError, ValueError):
+    except (UnknownScenario, TypeError, ValueError, OverflowError):
         return _refused(400, "PARAM_ERROR", "没有这样的情形")
     return json_reply(_DONE, verdict="通过")
 

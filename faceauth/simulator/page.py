@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 from faceauth.simulator.scenarios import SCENARIOS
 from faceauth.simulator.wire import Reply, Request
@@ -49,9 +48,10 @@ def is_foreign(request: Request) -> bool:
     if request.method == "GET":
         return False
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    own = (None, f"http://{host}", f"https://{host}")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = request.method == "POST" and kind != "application/json"
-    return is_form or (origin is not None and urlsplit(origin).netloc != host)
+    return is_form or origin not in own
 
 
 def scenarios() -> list[dict[str, Any]]:

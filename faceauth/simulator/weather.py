@@ -136,6 +136,7 @@ def _is_possible(spell: Spell) -> bool:
         and math.isfinite(spell.seconds)
         and 0 <= spell.seconds <= _LONGEST
         and spell.value in DOCUMENT_TYPES
+        and spell.device_id.isprintable()
         and spell.retry_after.isascii()
         and spell.retry_after.isprintable()
     )

@@ -81,7 +81,7 @@ class Misconfigured(Rejected):
     WeChat refuses us, not this person: nothing helps until our side is mended.
 
     `fact` names what to look at: signature (key, serial or sign type), identifiers, appid_mch_id,
-    sub_merchant, permission, clock, message, signer.
+    sub_merchant, clock, message, signer.
     """
 
 

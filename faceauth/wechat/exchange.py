@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -18,7 +19,10 @@ USER_AGENT = f"face-onboarding httpx/{httpx.__version__}"
 # Room for every thread of a worker; an idle connection is kept most of a minute.
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=50.0)
 
-_FAILURES = (httpx.HTTPError, TimeoutError)
+# asyncio lets a broken TLS record through as it is, and every resolver a name it cannot spell.
+LONGEST_WAIT = 86_400.0  # seconds; a date further off is no advice
+
+_FAILURES = (httpx.HTTPError, OSError, UnicodeError)
 _SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
 _WAITS = TIMEOUT.as_dict()
 
@@ -85,7 +89,7 @@ class Channel:
         Send `request` and return the whole answer, whatever its status.
 
         :param until: on the monotonic clock; no wait goes beyond, nor beyond `PATIENCE`
-        :raises Unavailable: unreachable, timeout, network
+        :raises Unavailable: unreachable, timeout, network, busy
         :raises Untrusted: too_large
         """
         transport = self._opened()
@@ -101,7 +105,7 @@ class Channel:
         """
         Do as `send` does, under asyncio.
 
-        :raises Unavailable: unreachable, timeout, network
+        :raises Unavailable: unreachable, timeout, network, busy
         :raises Untrusted: too_large
         """
         transport = self._aopened()
@@ -143,7 +147,7 @@ def _receive(response: httpx.Response) -> Reply:
             _gather(body, chunk)
     finally:
         response.close()
-    return Reply(response.status_code, dict(response.headers), bytes(body))
+    return _reply(response, body)
 
 
 async def _areceive(response: httpx.Response) -> Reply:
@@ -153,7 +157,15 @@ async def _areceive(response: httpx.Response) -> Reply:
             _gather(body, chunk)
     finally:
         await response.aclose()
-    return Reply(response.status_code, dict(response.headers), bytes(body))
+    return _reply(response, body)
+
+
+def _reply(response: httpx.Response, body: bytearray) -> Reply:
+    # Not dict(response.headers): that looks at all of them again for each, seconds for thousands.
+    headers: dict[str, str] = {}
+    for name, value in response.headers.multi_items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Reply(response.status_code, headers, bytes(body))
 
 
 def _gather(body: bytearray, chunk: bytes) -> None:
@@ -164,7 +176,9 @@ def _gather(body: bytearray, chunk: bytes) -> None:
 
 def _fact(exc: Exception) -> str:
     match exc:
-        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+        case httpx.PoolTimeout():
+            return "busy"  # all our own connections are: it says nothing of the host
+        case httpx.ConnectError() | httpx.ConnectTimeout() | UnicodeError():
             return "unreachable"  # nothing was sent
         case httpx.TimeoutException() | TimeoutError():
             return "timeout"
@@ -172,6 +186,12 @@ def _fact(exc: Exception) -> str:
 
 
 def seconds_to_wait(reply: Reply) -> float | None:
-    """Return the wait that `Retry-After` names, if it names one in seconds."""
+    """Return the wait that `Retry-After` names, in seconds or as a date (RFC 9110, 10.2.3)."""
     wait = reply.headers.get("retry-after", "")
-    return float(wait) if _SECONDS.fullmatch(wait) else None
+    if _SECONDS.fullmatch(wait):
+        return float(wait)
+    try:
+        until = parsedate_to_datetime(wait).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(until - time.time(), 0.0), LONGEST_WAIT)

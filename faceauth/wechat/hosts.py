@@ -20,6 +20,8 @@ _OURS = {
     "268445527": "appid_mch_id",
     "268443701": "sub_merchant",
 }
+# A rate limit, whatever the status it comes with.
+_TOO_OFTEN = frozenset({"RATELIMIT_EXCEEDED", "FREQUENCY_LIMITED", "268447840"})
 _NOT_OURS = {"NO_AUTH": "permission", "RESOURCE_NOT_EXISTS": "not_found"}
 _LATE = "不得超过5分钟"  # a SIGN_ERROR whose reason is our clock
 
@@ -54,7 +56,7 @@ class Hosts:
         A host whose network failed lately is asked last. The next one is asked in the same
         breath only if nothing was sent: after a timeout the request may have arrived.
 
-        :raises Unavailable: unreachable, timeout, network, http_202, http_429, http_5xx, or
+        :raises Unavailable: unreachable, timeout, network, busy, http_202, http_429, http_5xx, or
             circuit_open when every host has been dead for a while
         :raises Rejected: any other status
         :raises Untrusted: too_large
@@ -96,12 +98,12 @@ def _failure(reply: Reply) -> WeChatError | None:
 def _named(reply: Reply, code: str) -> WeChatError:
     if reply.status == httpx.codes.ACCEPTED:  # "repeat the same request"
         return Unavailable("http_202", retry_after=seconds_to_wait(reply))
-    if reply.status == httpx.codes.TOO_MANY_REQUESTS:
+    rejected = Rejected(code or f"HTTP_{reply.status}", fact=_NOT_OURS.get(code, "refused"))
+    rejected.about(status=reply.status, request_id=reply.request_id)
+    if reply.status == httpx.codes.TOO_MANY_REQUESTS or {code, rejected.internal} & _TOO_OFTEN:
         return Unavailable("http_429", retry_after=seconds_to_wait(reply))
     if reply.is_failure_of_theirs:
         return Unavailable("http_5xx", retry_after=seconds_to_wait(reply))
-    rejected = Rejected(code or f"HTTP_{reply.status}", fact=_NOT_OURS.get(code, "refused"))
-    rejected.about(status=reply.status, request_id=reply.request_id)
     fact = _OURS.get(rejected.internal) or _OURS.get(code)
     return Misconfigured(rejected.code, fact=fact) if fact else rejected
 

@@ -135,38 +135,56 @@ class IdentityCalls:
         else:
             return
         # The answer in hand is verified again, not asked for again: it may be the only one.
-        yield from self._learn(at_most_every=CERTIFICATE_INTERVAL)
+        yield from self._learn()
         self._verifier.verify(reply.headers, reply.body, now=now)
 
     def _look_ahead(self) -> Steps[None]:
         """Learn the next certificate before the last one ends; a failure can wait an hour."""
         if self._verifier.last_expiry - self._clock() > AHEAD:
             return
+        # Whoever comes meanwhile does not wait: the keys of today still serve.
+        if not self._may_begin(at_most_every=AHEAD_INTERVAL):
+            return
         try:
-            yield from self._learn(at_most_every=AHEAD_INTERVAL)
+            yield from self._fetch_certificates()
         except WeChatError:
             return
 
-    def _learn(self, *, at_most_every: float) -> Steps[None]:
+    def _learn(self) -> Steps[None]:
         """Learn the certificates of the day, once for all who need them at the same time."""
-        if not self._verifier.may_learn:
+        # What nobody answered says nothing of the certificates, and may be asked again at once.
+        if self._may_begin(at_most_every=0.0 if self._fetch.failure else CERTIFICATE_INTERVAL):
+            yield from self._fetch_certificates()
             return
-        if not self._fetch.begin(self._clock(), at_most_every=at_most_every):
-            for _ in range(STEPS):
-                if not self._fetch.is_under_way:
-                    return
-                yield Pause(STEP)
+        for _ in range(STEPS):
+            if not self._fetch.is_under_way:
+                break
+            yield Pause(STEP)
+        else:
             raise Unavailable("timeout")
+        if self._fetch.failure and not self._verifier.public_key_id:
+            raise Unavailable(self._fetch.failure)
+
+    def _may_begin(self, *, at_most_every: float) -> bool:
+        return self._verifier.may_learn and self._fetch.begin(
+            self._clock(), at_most_every=at_most_every
+        )
+
+    def _fetch_certificates(self) -> Steps[None]:
+        failure = "network"  # unless it ends in another way: whoever fetches may be cancelled
         try:
             reply = yield from self._get("/v3/certificates")
+            failure = ""
             self._verifier.learn(reply.headers, reply.body, now=self._clock())
         except Rejected:
-            return  # a merchant with a public key has no certificates to fetch: 404, or 403
-        except WeChatError:
+            failure = ""  # a merchant with a public key has no certificates to fetch: 404, or 403
+        except WeChatError as exc:
+            if isinstance(exc, Unavailable):
+                failure = exc.fact
             if not self._verifier.public_key_id:
                 raise
         finally:
-            self._fetch.end()
+            self._fetch.end(failure)
 
 
 class _Fetch:
@@ -176,17 +194,19 @@ class _Fetch:
         self._lock = threading.Lock()
         self._began_at = float("-inf")
         self.is_under_way = False
+        self.failure = ""  # why nobody answered the last one
 
     def begin(self, now: float, *, at_most_every: float) -> bool:
         with self._lock:
-            if self.is_under_way or now - self._began_at < at_most_every:
+            # A clock that was set back must not make the last one lie in the future for years.
+            if self.is_under_way or 0 <= now - self._began_at < at_most_every:
                 return False
-            self._began_at, self.is_under_way = now, True
+            self._began_at, self.is_under_way, self.failure = now, True, ""
             return True
 
-    def end(self) -> None:
+    def end(self, failure: str) -> None:
         with self._lock:
-            self.is_under_way = False
+            self.is_under_way, self.failure = False, failure
 
 
 def _shown(reply: Reply) -> str:

@@ -8,6 +8,7 @@ import base64
 import binascii
 from typing import Self, TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -72,16 +73,25 @@ def strict_base64(text: str) -> bytes | None:
         return None
 
 
+def private_key(pem: bytes, password: bytes | None = None) -> object:
+    """
+    Load a PEM private key of any kind.
+
+    :raises ValueError: not a PEM private key, of a kind nobody here knows, or not that password
+    """
+    try:
+        return load_pem_private_key(pem, password=password)
+    except (TypeError, UnsupportedAlgorithm):  # TypeError: a password too many, or none
+        raise ValueError("not a private key we can load") from None
+
+
 def rsa_private_key(pem: bytes, password: bytes | None = None) -> RSAPrivateKey:
     """
     Load a PEM private key of the strength WeChat issues.
 
     :raises ValueError: not a PEM private key, not RSA, under 2048 bits, or not that password
     """
-    try:
-        key = load_pem_private_key(pem, password=password)
-    except TypeError:  # a password too many, or none where one is needed
-        key = None
+    key = private_key(pem, password)
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("not an RSA key")  # noqa: TRY004 - what the file holds is a value
     return _strong(key)

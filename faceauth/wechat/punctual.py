@@ -4,10 +4,12 @@ A network whose every wait ends at the caller's deadline, not only each wait by 
 An upstream that sends one byte a second keeps within any read timeout for hours.
 """
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +22,12 @@ _caller = threading.local()
 @contextmanager
 def deadline(until: float) -> Iterator[None]:
     """Let nothing this thread does on a punctual network last beyond `until` (monotonic)."""
-    _caller.until = until
+    before = _until()
+    _caller.until = min(before, until)
     try:
         yield
     finally:
-        _caller.until = float("inf")
+        _caller.until = before
 
 
 class PunctualTransport(httpx.HTTPTransport):
@@ -41,6 +44,13 @@ class PunctualTransport(httpx.HTTPTransport):
             network_backend=_Network(),
         )
 
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; for a free connection too it waits no longer than the caller may."""
+        waits = request.extensions["timeout"]
+        pool = max(0.0, min(waits["pool"], _until() - time.monotonic()))
+        request.extensions = {**request.extensions, "timeout": {**waits, "pool": pool}}
+        return super().handle_request(request)
+
 
 class _Network(httpcore.NetworkBackend):
     def __init__(self) -> None:
@@ -54,9 +64,22 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        stream = self._real.connect_tcp(host, port, left, local_address, socket_options)
-        return _Stream(stream)
+        with deadline(time.monotonic() + (float("inf") if timeout is None else timeout)):
+            untried = _addresses(host, port)
+            while True:
+                # By the socket module each would get the whole time, and WeChat's hosts have many.
+                left = _left(None, httpcore.ConnectTimeout)
+                share = None if left is None else left / len(untried)
+                address = untried.pop(0)
+                try:
+                    stream = self._real.connect_tcp(
+                        address, port, share, local_address, socket_options
+                    )
+                except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                    if not untried:
+                        raise
+                else:
+                    return _Stream(stream)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -87,10 +110,36 @@ class _Stream(httpcore.NetworkStream):
 
 def _left(timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
     """Return the shorter of a wait and what the caller has left."""
-    until: float = getattr(_caller, "until", float("inf"))
+    until = _until()
     if until == float("inf"):
         return timeout
     left = until - time.monotonic()
     if left <= 0:
         raise late
     return left if timeout is None else min(timeout, left)
+
+
+def _until() -> float:
+    until: float = getattr(_caller, "until", float("inf"))
+    return until
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    # In a thread that may be left behind: a resolver has time limits of its own, and long ones.
+    found: Future[list[str]] = Future()
+    threading.Thread(target=_look_up, args=(found, host, port), daemon=True).start()
+    try:
+        return found.result(_left(None, httpcore.ConnectTimeout))
+    except TimeoutError:
+        raise httpcore.ConnectTimeout from None
+    except OSError:
+        raise httpcore.ConnectError from None
+
+
+def _look_up(found: "Future[list[str]]", host: str, port: int) -> None:
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        found.set_exception(exc)
+    else:
+        found.set_result(list(dict.fromkeys(str(address[0]) for *_, address in answers)))

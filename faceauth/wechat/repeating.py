@@ -31,7 +31,7 @@ def begin(steps: Callable[[], Steps[T]], *, budget: float) -> T:
     until = time.monotonic() + budget
     for attempt in _attempts(until):
         with attempt:
-            return run(steps(), lambda ask: ask.channel.send(ask.request, until=until))
+            return run(steps(), lambda ask: ask.channel.send(ask.request, until=until), until=until)
     raise AssertionError("unreachable")  # the last attempt raised
 
 
@@ -44,7 +44,9 @@ async def abegin(steps: Callable[[], Steps[T]], *, budget: float) -> T:
     until = time.monotonic() + budget
     async for attempt in _attempts(until):
         with attempt:
-            return await arun(steps(), lambda ask: ask.channel.asend(ask.request, until=until))
+            return await arun(
+                steps(), lambda ask: ask.channel.asend(ask.request, until=until), until=until
+            )
     raise AssertionError("unreachable")
 
 
@@ -68,6 +70,8 @@ def _worth(until: float) -> Callable[[Exception], bool | float]:
                 return False
             case Unavailable(retry_after=float(wait)):
                 return wait if wait < left else False
+            case Unavailable(fact="http_429" | "signer_http_429"):
+                return False  # it wants to be asked less often, not three times a second
             case Unavailable():
                 return left > LONGEST_WAIT
             case Untrusted(fact=fact):

@@ -6,6 +6,7 @@ A signer sees the string to sign and never an answer.
 
 import base64
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -17,18 +18,19 @@ import httpx
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from http_message_signatures import HTTPMessageSigner, algorithms
 from http_message_signatures.resolvers import MappingKeyResolver
 
 from faceauth.wechat.breaker import Breaker
-from faceauth.wechat.errors import Misconfigured, Unavailable
-from faceauth.wechat.exchange import Channel, Reply, compose
-from faceauth.wechat.keys import rsa_private_key, strict_base64
+from faceauth.wechat.errors import Misconfigured, Unavailable, Untrusted, WeChatError
+from faceauth.wechat.exchange import Channel, Reply, compose, seconds_to_wait
+from faceauth.wechat.keys import private_key, rsa_private_key, strict_base64
 from faceauth.wechat.steps import Ask, Steps
 
 TAG = "wechat-signing-v1"
 COMPONENTS = ("@method", "@path", "content-digest")
+
+_SERIAL = re.compile(r"[0-9A-Za-z]{1,40}", re.ASCII)  # it becomes part of a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class RemoteSigner:
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        key = load_pem_private_key(private_key_pem, password=None)
+        key = private_key(private_key_pem)
         match key:
             case ed25519.Ed25519PrivateKey():
                 algorithm: type = algorithms.ED25519
@@ -134,11 +136,13 @@ class RemoteSigner:
             with self._breaker.watching():
                 reply = yield from self._ask(message)
         except Unavailable as exc:
-            failure = exc
+            # Not WeChat's trouble: its own name says whom to call.
+            failure: WeChatError = Unavailable(f"signer_{exc.fact}", retry_after=exc.retry_after)
+        except Untrusted:  # more than any signature is long
+            failure = Misconfigured("SIGNER", fact="signer")
         else:
             return _signature(reply)
-        # Not WeChat's trouble: its own name says whom to call.
-        raise Unavailable(f"signer_{failure.fact}", retry_after=failure.retry_after)
+        raise failure
 
     def close(self) -> None:
         """Let the connections go."""
@@ -152,7 +156,9 @@ class RemoteSigner:
         reply = yield Ask(self._channel, self._request(message))
         assert reply is not None  # noqa: S101 - every Ask is answered with one
         if reply.is_failure_of_theirs:
-            raise Unavailable("http_5xx")
+            raise Unavailable("http_5xx", retry_after=seconds_to_wait(reply))
+        if reply.status == httpx.codes.TOO_MANY_REQUESTS:
+            raise Unavailable("http_429", retry_after=seconds_to_wait(reply))
         return reply
 
     def _request(self, message: bytes) -> httpx.Request:
@@ -183,8 +189,8 @@ def _signature(reply: Reply) -> Signature:
     except (ValueError, RecursionError):
         answer = None
     match answer:
-        case {"serial_no": str(serial), "signature": str(value)} if (
-            serial.isalnum() and strict_base64(value)
-        ):
+        case {"serial_no": str(serial), "signature": str(value)} if _SERIAL.fullmatch(
+            serial
+        ) and strict_base64(value):
             return Signature(serial, value)
     raise Misconfigured("SIGNER", fact="signer").about(status=reply.status, request_id="")

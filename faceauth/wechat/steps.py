@@ -8,12 +8,12 @@ whether an answer is believed exists once.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import httpx
 
-from faceauth.wechat.errors import WeChatError
+from faceauth.wechat.errors import Unavailable, WeChatError
 from faceauth.wechat.exchange import Channel, Reply
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Ask:
     """One request to send; the answer comes back as a Reply."""
 
     channel: Channel
-    request: httpx.Request
+    request: httpx.Request = field(repr=False)  # its URL names a face_sid
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,11 @@ class Pause:
 Steps: TypeAlias = Generator[Ask | Pause, Reply | None, T]
 
 
-def run(steps: Steps[T], send: Callable[[Ask], Reply]) -> T:
+def run(steps: Steps[T], send: Callable[[Ask], Reply], *, until: float = float("inf")) -> T:
     """
     Take `steps` to their end, sending with `send`; what it raises is the steps' to judge.
 
+    :param until: on the monotonic clock; no pause goes beyond
     :raises WeChatError: the steps' own outcome
     """
     failure: WeChatError | None = None
@@ -50,6 +51,8 @@ def run(steps: Steps[T], send: Callable[[Ask], Reply]) -> T:
             step = steps.throw(failure) if failure else steps.send(reply)
             failure = reply = None
             if isinstance(step, Pause):
+                if failure := _late(step, until):
+                    continue
                 time.sleep(step.seconds)
                 continue
             try:
@@ -63,7 +66,9 @@ def run(steps: Steps[T], send: Callable[[Ask], Reply]) -> T:
         steps.close()
 
 
-async def arun(steps: Steps[T], send: Callable[[Ask], Awaitable[Reply]]) -> T:
+async def arun(
+    steps: Steps[T], send: Callable[[Ask], Awaitable[Reply]], *, until: float = float("inf")
+) -> T:
     """
     Take `steps` to their end under asyncio, as `run` does under threads.
 
@@ -76,6 +81,8 @@ async def arun(steps: Steps[T], send: Callable[[Ask], Awaitable[Reply]]) -> T:
             step = steps.throw(failure) if failure else steps.send(reply)
             failure = reply = None
             if isinstance(step, Pause):
+                if failure := _late(step, until):
+                    continue
                 await asyncio.sleep(step.seconds)
                 continue
             try:
@@ -87,3 +94,7 @@ async def arun(steps: Steps[T], send: Callable[[Ask], Awaitable[Reply]]) -> T:
         return result
     finally:
         steps.close()
+
+
+def _late(pause: Pause, until: float) -> WeChatError | None:
+    return Unavailable("timeout") if time.monotonic() + pause.seconds > until else None

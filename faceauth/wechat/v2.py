@@ -87,7 +87,7 @@ def parse(body: bytes, key: str) -> dict[str, str]:
     WeChat leaves some failures unsigned. They are believed, but only as failures.
 
     :raises Unavailable: system_error, WeChat's own trouble
-    :raises Misconfigured: signature, identifiers, appid_mch_id, message
+    :raises Misconfigured: signature, identifiers, appid_mch_id, sub_merchant, message
     :raises Rejected: rawdata, device_unregistered, sdk_outdated, refused
     :raises Untrusted: too_large, not_xml, entities, malformed, missing_signature, bad_signature
     """

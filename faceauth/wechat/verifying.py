@@ -1,10 +1,11 @@
 """Whether an answer is WeChat's: its signature, its age, and the keys it may be signed with."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -43,7 +44,7 @@ class Verifier:
         self._apiv3_key = apiv3_key.encode()
         self.public_key_id = next(iter(public_keys or ()), "")
         self._keys = {
-            _bare(serial): (rsa_public_key(load_pem_public_key(pem)), float("inf"))
+            _bare(serial): (_public_key(partial(load_pem_public_key, pem)), float("inf"))
             for serial, pem in (public_keys or {}).items()
         }
         self.add(certificates)
@@ -69,7 +70,7 @@ class Verifier:
         # One assignment: another thread sees the keys before or after, never in between.
         self._keys = self._keys | {
             _bare(f"{one.serial_number:X}"): (
-                rsa_public_key(one.public_key()),
+                _public_key(one.public_key),
                 one.not_valid_after_utc.timestamp(),
             )
             for one in loaded
@@ -135,6 +136,13 @@ class Verifier:
         """Return the key WeChat calls `serial`, unless its certificate ended before `now`."""
         key, end = self._keys.get(_bare(serial), (None, 0.0))
         return key if now <= end else None
+
+
+def _public_key(load: Callable[[], object]) -> RSAPublicKey:
+    try:
+        return rsa_public_key(load())
+    except UnsupportedAlgorithm:  # 国密, say
+        raise ValueError("not an RSA key") from None
 
 
 def _bare(serial: str) -> str:

@@ -104,7 +104,7 @@ def test_the_page_says_what_it_is_and_whom_it_serves(screen, wechat):
     expect(header).to_contain_text(screen.server)
     expect(header).to_contain_text(wechat.world.mch_id)
     expect(header).to_contain_text(wechat.world.partner.mch_id)
-    expect(screen.page.locator("#counts")).to_contain_text("取认证信息 1")
+    expect(screen.page.locator("#counts")).to_contain_text("取调用凭证 1")
 
 
 def test_a_request_shows_by_itself_above_the_others(screen, wechat):
@@ -116,7 +116,7 @@ def test_a_request_shows_by_itself_above_the_others(screen, wechat):
 
     expect(screen.page.locator(ROWS)).to_have_count(2)
     expect(screen.page.locator(ROWS).first).to_contain_text("T-9")
-    expect(screen.page.locator("#news")).to_have_text("新请求：取认证信息 200 通过")
+    expect(screen.page.locator("#news")).to_have_text("新请求：取调用凭证 200 通过")
     assert screen.page.evaluate("window.sameDocument")
 
 
@@ -171,7 +171,7 @@ def test_a_scenario_can_be_for_one_terminal_some_times_and_with_a_number(screen,
     wechat.authinfo(device_id="T-2")
     screen.open()
 
-    screen.page.get_by_role("radio", name="取认证信息").check()
+    screen.page.get_by_role("radio", name="取调用凭证").check()
     screen.page.get_by_label("几次").fill("5")
     screen.page.get_by_label("终端", exact=True).select_option("T-2")
     screen.page.locator("#scenarios li", has_text="应答迟缓").get_by_label("秒").fill("0")

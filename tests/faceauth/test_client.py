@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import json
 import logging
 import threading
 import time
@@ -416,7 +417,7 @@ def test_threads_share_one_fetch(simulator, clock, tmp_path):
     [
         (httpx.ReadTimeout, "timeout"),
         (httpx.ConnectTimeout, "unreachable"),
-        (httpx.PoolTimeout, "unreachable"),
+        (httpx.PoolTimeout, "busy"),
         (httpx.ConnectError, "unreachable"),
         (httpx.ReadError, "network"),
         (httpx.RemoteProtocolError, "network"),
@@ -499,6 +500,22 @@ def test_any_other_status_is_a_refusal(simulator, tmp_path, status, body, code):
         client.ask("aaaaaaaa")
 
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "request_id"), [("FREQUENCY_LIMITED", "08-1"), ("INVALID_REQUEST", "08-268447840")]
+)
+def test_a_rate_limit_is_one_whatever_its_status(simulator, tmp_path, code, request_id):
+    def answer(_request):
+        content = json.dumps({"code": code, "message": "频率过快"}).encode()
+        return httpx.Response(
+            403, headers={"Request-ID": request_id}, stream=httpx.ByteStream(content)
+        )
+
+    client = identity_client(simulator, tmp_path, transport=httpx.MockTransport(answer))
+
+    with pytest.raises(Unavailable, match="http_429"):
+        client.ask(simulator.meet("zhangsan"))
 
 
 def test_accepted_means_ask_again(simulator, clock, tmp_path):

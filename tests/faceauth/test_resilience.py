@@ -1,9 +1,12 @@
 """What the network and WeChat may do to a call, and what it costs whoever waits."""
 
+import asyncio
 import socket
+import ssl
 import threading
 import time
 
+import httpcore
 import httpx
 import pytest
 import stamina
@@ -24,6 +27,10 @@ from faceauth.wechat import (
     Verifier,
 )
 from faceauth.wechat.breaker import FAILURES, SHAKY, SHUT, Breaker
+from faceauth.wechat.exchange import LIMITS, TIMEOUT, Channel, Reply, compose, seconds_to_wait
+from faceauth.wechat.identity import _Fetch
+from faceauth.wechat.punctual import PunctualTransport, _until, deadline
+from faceauth.wechat.steps import Ask, Pause, arun, run
 
 DEVICE = Device("SIM001", "门诊大厅", "T-1")
 RAWDATA = "H0kvnUgGHKuqflNwtNqCdOVpbO4FPSowudTG"
@@ -190,6 +197,46 @@ def test_a_wait_that_fits_is_waited_and_one_that_does_not_is_passed_on(
     assert simulator.requests()["users"] == 3
 
 
+@pytest.mark.usefixtures("three_attempts")
+def test_a_limit_that_names_no_wait_is_not_tried_at_once(simulator, connect):
+    asked = []
+
+    def limited(request):
+        asked.append(request)
+        return httpx.Response(429, stream=httpx.ByteStream(b""))
+
+    with pytest.raises(Unavailable, match="http_429"):
+        connect(transport=httpx.MockTransport(limited)).ask("aaaaaaaa")
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("7", 7.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("soon", None),
+        ("-1", None),
+        ("٧", None),
+        ("", None),
+    ],
+)
+def test_a_wait_is_seconds_or_a_date(given, seconds):
+    assert seconds_to_wait(Reply(429, {"retry-after": given}, b"")) == seconds
+
+
+def test_a_full_pool_says_nothing_of_the_host():
+    breaker = Breaker()
+
+    for _ in range(FAILURES):
+        fail(breaker, "busy")
+
+    assert not is_shut(breaker)
+    assert not breaker.is_shaky
+
+
 # the time it takes
 
 
@@ -212,6 +259,139 @@ def test_a_host_that_accepts_and_says_nothing_ends_with_the_patience(connect, mo
 
         with pytest.raises(Unavailable, match="timeout"):
             client.ask("aaaaaaaa")
+
+
+@pytest.fixture
+def punctual():
+    transport = PunctualTransport(limits=LIMITS)
+    yield transport
+    transport.close()
+
+
+def test_many_dead_addresses_cost_the_time_of_one(punctual, monkeypatch):
+    many = [f"127.0.0.{number}" for number in range(1, 5)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in many]
+    tried = []
+
+    def blackhole(_self, host, _port, timeout, *_):
+        tried.append((host, timeout))
+        raise httpcore.ConnectTimeout
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", blackhole)
+
+    with pytest.raises(Unavailable, match="unreachable"):
+        Channel(punctual).send(
+            compose("GET", "http://wechat.invalid/", accept="*/*"), until=float("inf")
+        )
+
+    assert [host for host, _ in tried] == many
+    assert tried[0][1] <= TIMEOUT.connect / len(many)
+
+
+def test_a_resolver_that_is_stuck_is_not_waited_for(punctual, monkeypatch):
+    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", 0.1)
+    let_go, ended = threading.Event(), threading.Event()
+
+    def stuck(*_, **__):
+        let_go.wait(5)
+        ended.set()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
+
+    with pytest.raises(Unavailable, match="unreachable"):
+        Channel(punctual).send(
+            compose("GET", "http://wechat.invalid/", accept="*/*"), until=float("inf")
+        )
+
+    assert not ended.is_set()
+    let_go.set()
+
+
+def test_a_name_no_resolver_can_spell_is_unreachable(connect):
+    client = connect(transport=None, base_url="http://a..invalid")
+
+    with pytest.raises(Unavailable, match="unreachable"):
+        client.ask("aaaaaaaa")
+
+
+def test_a_connection_is_waited_for_no_longer_than_the_caller_may(punctual):
+    request = compose("GET", "http://127.0.0.1:1/", accept="*/*")
+
+    with deadline(time.monotonic() + 0.5), pytest.raises(httpx.ConnectError):
+        punctual.handle_request(request)
+
+    assert request.extensions["timeout"]["pool"] <= 0.5
+
+
+def test_a_deadline_within_another_ends_no_later_and_leaves_it_standing():
+    with deadline(2.0):
+        with deadline(3.0):
+            assert _until() == 2.0
+        with deadline(1.0):
+            assert _until() == 1.0
+        assert _until() == 2.0
+
+    assert _until() == float("inf")
+
+
+def test_a_pause_ends_with_the_budget():
+    def steps():
+        yield Pause(60)
+
+    async def taken():
+        await arun(steps(), None, until=time.monotonic())
+
+    with pytest.raises(Unavailable, match="timeout"):
+        run(steps(), None, until=time.monotonic())
+    with pytest.raises(Unavailable, match="timeout"):
+        asyncio.run(taken())
+
+
+@pytest.mark.parametrize(
+    ("failure", "fact"),
+    [
+        (ssl.SSLError(1, "bad record mac"), "network"),
+        (ConnectionResetError(), "network"),
+        (UnicodeError("label too long"), "unreachable"),
+    ],
+)
+def test_what_asyncio_lets_through_is_a_fact_all_the_same(failure, fact):
+    class Broken(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            raise failure
+
+    async def ask():
+        request = compose("GET", "https://wechat.invalid/", accept="*/*")
+        await Channel(Broken()).asend(request, until=float("inf"))
+
+    with pytest.raises(Unavailable, match=fact):
+        asyncio.run(ask())
+
+
+def test_each_of_thousands_of_headers_is_looked_at_once(monkeypatch):
+    looks, look = [], httpx.Headers.__getitem__
+    monkeypatch.setattr(
+        httpx.Headers, "__getitem__", lambda self, name: (looks.append(name), look(self, name))[1]
+    )
+    headers = [("A", "1"), ("a", "2"), *((f"B{number}", "") for number in range(5000))]
+    transport = httpx.MockTransport(
+        lambda _request: httpx.Response(200, headers=headers, stream=httpx.ByteStream(b""))
+    )
+
+    reply = Channel(transport).send(
+        compose("GET", "http://wechat.invalid/", accept="*/*"), until=float("inf")
+    )
+
+    assert reply.headers["a"] == "1, 2"
+    assert len(looks) < 100
+
+
+def test_a_question_does_not_show_whom_it_is_about():
+    request = compose("GET", "https://wechat.invalid/v3/facemch/users/aaaaaaaa", accept="*/*")
+
+    assert "aaaaaaaa" not in repr(Ask(Channel(), request))
 
 
 # the breaker
@@ -442,6 +622,53 @@ def test_certificates_that_cannot_be_fetched_now_are_a_reason_to_ask_later(
 
         with pytest.raises(error, match=fact):
             client.ask(simulator.meet("zhangsan"))
+
+
+def test_certificates_nobody_answered_for_are_asked_for_again(simulator, connect, three_attempts):
+    simulator.expect("rotating", times=0)
+    simulator.expect("down", endpoint="certificates")
+
+    assert connect().ask(simulator.meet("zhangsan"))
+
+    assert simulator.requests()["certificates"] == 2
+
+
+def test_who_waits_for_certificates_learns_that_nobody_answered(connect):
+    calls = connect()._calls
+    calls._fetch.begin(time.time(), at_most_every=0)
+    steps = calls._learn()
+    assert isinstance(next(steps), Pause)
+    calls._fetch.end("http_5xx")
+
+    with pytest.raises(Unavailable, match="http_5xx"):
+        next(steps)
+
+
+def test_a_fetch_given_up_in_the_middle_may_be_made_again(connect):
+    calls = connect()._calls
+    steps = calls._learn()
+    assert isinstance(next(steps), Ask)
+    steps.close()
+
+    assert isinstance(next(calls._learn()), Ask)
+
+
+def test_nobody_waits_for_the_certificates_of_tomorrow(connect):
+    calls = connect()._calls
+    calls._clock = Tick(calls._verifier.last_expiry - 3600)
+    calls._fetch.begin(calls._clock(), at_most_every=0)
+
+    step = next(calls.ask("aaaaaaaa", info_type="ASK_REAL_NAME"))
+
+    assert "/v3/facemch/users/" in step.request.url.path
+
+
+def test_a_clock_set_back_does_not_put_off_certificates():
+    fetch = _Fetch()
+    assert fetch.begin(4_000_000_000, at_most_every=60)
+    fetch.end("")
+
+    assert fetch.begin(1_790_000_000, at_most_every=60)
 
 
 def test_the_next_certificate_is_learnt_before_the_last_one_ends(simulator, connect):

@@ -43,10 +43,12 @@ from faceauth.wechat import (
     Misconfigured,
     Party,
     RemoteSigner,
+    Unavailable,
     Untrusted,
     Verifier,
     v3,
 )
+from faceauth.wechat.steps import run
 from tests.house import free_ports, until
 
 ROOT = Path(__file__).parents[2]
@@ -300,6 +302,7 @@ SID = f"/v3/facemch/users/{FACE_SID}"
         (ask(query=QUERY.replace("&", "&amp;")), "query"),
         (ask(query=f"{QUERY}&flag"), "query"),
         (ask(query="?" + QUERY), "query"),
+        (ask(query=QUERY.replace("ASK", "\ud800")), "query"),
         (ask(sub_mchid=None), "sub_mchid"),
         (ask(sub_mchid=""), "sub_mchid"),
         (ask(sub_mchid="１９００００００１１"), "sub_mchid"),
@@ -889,6 +892,51 @@ def test_a_hospital_cannot_ask_in_the_name_of_another(street):
 
     assert refused.value.fact == "signer"
     assert street.simulator.requests()["users"] == 0
+
+
+def answered_by(answer):
+    """Return what comes of a signature asked of a service that gives this answer."""
+    transport = httpx.MockTransport(lambda _request: answer)
+    signer = RemoteSigner(
+        URL, key_id=FIRST.key_id, private_key_pem=pem(FIRST.key), transport=transport
+    )
+    credential = Credential(MCH_ID, signer)
+    channel = signer._channel
+    return run(
+        credential.authorize("GET", "/", timestamp=NOW),
+        lambda asked: channel.send(asked.request, until=float("inf")),
+    )
+
+
+def streamed(status, content=b"", *, headers=()):
+    return httpx.Response(status, headers=dict(headers), stream=httpx.ByteStream(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"serial_no": "序列", "signature": "QUJD"}).encode(),
+        json.dumps({"serial_no": "²", "signature": "QUJD"}).encode(),
+        json.dumps({"serial_no": "A" * 41, "signature": "QUJD"}).encode(),
+        json.dumps({"serial_no": 'A",x="', "signature": "QUJD"}).encode(),
+        json.dumps({"serial_no": "A", "signature": "签"}).encode(),
+        b"a" * 100_000,
+        b"\xff\xfe\x00\xd8",
+    ],
+)
+def test_an_answer_of_the_service_that_is_no_signature_goes_no_further(content):
+    with pytest.raises(Misconfigured) as refused:
+        answered_by(streamed(200, content))
+
+    assert refused.value.fact == "signer"
+
+
+@pytest.mark.parametrize(("status", "fact"), [(429, "signer_http_429"), (503, "signer_http_5xx")])
+def test_a_service_that_asks_for_patience_is_given_it(status, fact):
+    with pytest.raises(Unavailable, match=fact) as caught:
+        answered_by(streamed(status, headers={"Retry-After": "7"}))
+
+    assert caught.value.retry_after == 7.0
 
 
 def test_a_hospital_cannot_have_the_certificates_of_its_provider_fetched(street):

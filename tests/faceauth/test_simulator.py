@@ -8,7 +8,7 @@ import pytest
 from stdnum.iso7064 import mod_11_2
 
 from faceauth.simulator import Simulator, people
-from faceauth.simulator.app import UnknownPerson
+from faceauth.simulator.app import UnknownPerson, digest
 from faceauth.wechat import (
     FACE_SID,
     AuthinfoClient,
@@ -253,6 +253,21 @@ def test_the_screen_answers_for_the_person(simulator, http, person, asked, code)
     answer = http.post(AUTHORIZE, json={"face_sid": face_sid, **asked}).json()
 
     assert answer["return_code"] == code
+
+
+def test_only_the_latest_face_sids_are_counted(wechat, simulator, http, monkeypatch):
+    monkeypatch.setattr("faceauth.simulator.app.COUNTED", 2)
+
+    for number in range(3):
+        http.get(f"/v3/facemch/users/face-sid-{number}")
+
+    counted = {digest(f"face-sid-{number}"): 1 for number in (1, 2)}
+    assert simulator.requests() == {
+        "authinfo": 0,
+        "users": 3,
+        "certificates": 0,
+        "face_sids": counted,
+    }
 
 
 def test_nobody_is_asked_twice(simulator, http):

@@ -253,6 +253,7 @@ def test_the_page_may_begin_and_end_a_scenario(wechat):
         {**JSON, "Origin": "http://elsewhere"},
         {**JSON, "Origin": "http://w:8001"},
         {**JSON, "Origin": "null"},
+        {**JSON, "Origin": "http://["},
     ],
 )
 def test_another_site_may_press_nothing(wechat, path, headers):

@@ -569,6 +569,24 @@ def test_numbers_that_cannot_be_are_refused(wechat, told):
     assert wechat.simulator.weather.active() == []
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        rb'{"name": "down", "times": 1e400}',
+        rb'{"name": "credential-type", "value": 1e400}',
+        rb'{"name": "slow", "seconds": 1%s}' % (b"0" * 400),
+        rb'{"name": "down", "device_id": "\ud800"}',
+    ],
+)
+def test_what_cannot_be_counted_or_shown_is_refused(wechat, told):
+    headers = {"Content-Type": "application/json"}
+
+    answer = wechat.http.post("/_sim/scenario", content=told, headers=headers)
+
+    assert answer.status_code == 400
+    assert wechat.http.get("/_sim/state").json()["active"] == []
+
+
 def test_a_scenario_nobody_knows_is_a_mistake_in_a_test(wechat):
     with pytest.raises(UnknownScenario):
         wechat.simulator.expect("sunshine")

@@ -20,6 +20,8 @@ REQUEST = {
     "version": "1",
     "nonce_str": "ibuaiVcKdpRxkhJA",
 }
+# What v2 may carry: at most three bytes of UTF-8, no control characters.
+WRITABLE = st.characters(min_codepoint=0x20, max_codepoint=0xFFFD, exclude_categories=["Cc", "Cs"])
 SUCCESS = {"return_code": "SUCCESS", "authinfo": "q3OPhFtQ", "expires_in": "7200"}
 
 
@@ -170,6 +172,17 @@ def test_success_with_a_failed_result_is_a_failure():
 
     with pytest.raises(Rejected, match="NOAUTH"):
         v2.parse(answer(fields), KEY)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), st.text(WRITABLE)))
+def test_what_is_signed_and_written_is_read_as_it_was(fields):
+    fields = {**fields, **SUCCESS, "result_code": "SUCCESS"}
+    fields.pop("sign", None)
+
+    read = v2.parse(answer(fields), KEY)
+
+    assert read.pop("sign")
+    assert read == fields
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda b: b"<xml><a>" + b))

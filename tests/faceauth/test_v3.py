@@ -93,10 +93,11 @@ def numbered(digits):
 # published bytes
 
 
-def test_a_signature_is_the_published_one():
-    vector = VECTORS["signature"]
+@pytest.mark.parametrize("name", ["signature", "another_signature"])
+def test_a_signature_is_the_published_one(name):
+    vector = VECTORS[name]
 
-    signer = LocalSigner.from_pem(published("signature"), serial="F5765756002FDD77")
+    signer = LocalSigner.from_pem(published(name), serial="F5765756002FDD77")
 
     assert signed(signer, vector["message"].encode()).value == vector["signature"]
 
@@ -311,6 +312,35 @@ def test_certificates_of_another_hand_are_not_learnt(body, fact):
 
     assert caught.value.fact == fact
     assert keys._find(WORLD.platform_serial, now=NOW) is None
+
+
+# Made with OpenSSL: no library of ours makes keys on the curve SM2.
+SM2_PUBLIC_KEY = b"""-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAErXqwOFnzJMOOg/HF3SLVvX+/gbfP
+fztTwcBV/sm2Ep0w3GVxZh9eHp9CJ8B423LZE/JwPgkpXq0Iu48wm5WwRA==
+-----END PUBLIC KEY-----
+"""
+SM2_CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBbjCCAROgAwIBAgIUdoeXqnCRKlqJC9lj6z0XJ3uVcMYwCgYIKoEcz1UBg3Uw
+DDEKMAgGA1UEAwwBeDAeFw0yNjExMjExNTE3MjBaFw0yNjExMjQxNTE3MjBaMAwx
+CjAIBgNVBAMMAXgwWTATBgcqhkjOPQIBBggqgRzPVQGCLQNCAASterA4WfMkw46D
+8cXdItW9f7+Bt89/O1PBwFX+ybYSnTDcZXFmH14en0InwHjbctkT8nA+CSlerQi7
+jzCblbBEo1MwUTAdBgNVHQ4EFgQU4Uu1IawrJe0zJZHXS49ncOOvwbMwHwYDVR0j
+BBgwFoAU4Uu1IawrJe0zJZHXS49ncOOvwbMwDwYDVR0TAQH/BAUwAwEB/zAKBggq
+gRzPVQGDdQNJADBGAiEAwcK0UvO53KRbb+klXBJFVCWZM49O9TUYfVOa2lweEzsC
+IQCqm4TTO7Mp7tl52gJOewnxU4GsZQ2JYdH6kHLplbHlfA==
+-----END CERTIFICATE-----
+"""
+
+
+def test_a_key_of_another_kind_is_refused_and_not_learnt():
+    keys = Verifier(apiv3_key=WORLD.apiv3_key)
+    body = certificates(SM2_CERTIFICATE)
+
+    with pytest.raises(Untrusted, match="bad_certificate"):
+        keys.learn(headers(body), body, now=NOW)
+    with pytest.raises(ValueError, match="RSA"):
+        Verifier(public_keys={"PUB_KEY_ID_1": SM2_PUBLIC_KEY})
 
 
 def pem_of(key):
@@ -547,6 +577,13 @@ def test_no_document_is_numbered(number, kind, fact):
 def test_no_headers_surprise_the_verifier(given, body):
     with pytest.raises(Untrusted):
         KEYS.verify(given, body, now=NOW)
+
+
+@given(st.text("王李欧阳若曦\U00020bb7", min_size=2), st.from_regex(r"E[0-9]{8}", fullmatch=True))
+def test_what_is_sealed_to_us_is_read_as_it_was(name, number):
+    identity = v3.identity(answer(name=name, number=number, kind=2), HOSPITAL)
+
+    assert (identity.real_name, identity.document_number) == (name, number)
 
 
 @given(st.binary() | st.binary(max_size=60).map(lambda b: answer()[: -len(b) or None] + b))

@@ -1,7 +1,7 @@
 // What the simulator calls by a name, in the words of this page.
 
 export const ENDPOINTS = {
-  authinfo: "取认证信息",
+  authinfo: "取调用凭证",
   users: "查用户信息",
   certificates: "下载平台证书",
   scan: "终端刷脸",
