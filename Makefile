@@ -38,11 +38,13 @@ requirements: $(VENV)/.uv  ## pin and hash what the .in files ask for
 	  $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	    --python-version 3.11 $$set.in -o $$set.txt || exit 1; done
 
-openapi: $(VENV)/.dev  ## write the API description that tests compare with
+openapi: $(VENV)/.dev  ## write the API description and its table of codes, which tests compare with
 	@$(BIN)/python tests/level3.py spectacular --validate --fail-on-warn --file tests/contracts/openapi.yaml
+	@$(BIN)/python tests/level3.py describeproblems docs/terminal-api.md
 
 clean:  ## remove the virtual environment and caches
-	@rm -rf $(VENV) tests/third_party/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) tests/third_party/node/node_modules tests/browser/node_modules \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The virtual environment, also where Debian has no python3-venv: made without pip, filled by
 # the system's pip from outside. uv installs five times faster; pip alone does as well.
@@ -70,8 +72,9 @@ $(VENV)/.dev: $(VENV)/.uv requirements-dev.txt
 	@$(call install,requirements-dev.txt)
 	@touch $@ $(VENV)/.runtime
 
-$(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
+$(VENV)/.browser: $(VENV)/.dev requirements-browser.txt tests/browser/package-lock.json
 	@$(call install,requirements-browser.txt)
+	@npm --prefix tests/browser ci --ignore-scripts --loglevel=error
 	@touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/third_party/node/package-lock.json

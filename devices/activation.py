@@ -23,6 +23,7 @@ LIFETIME = timedelta(minutes=15)
 # No 0/O, 1/I: somebody reads this aloud from a screen. 12 of 32 symbols: 60 bits.
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 LENGTH = 12
+LIVELY = timedelta(days=1)  # heard from within it, a terminal is somebody's place
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -53,6 +54,11 @@ def issue(terminal: Terminal, *, by: HasActor | Actor, at: datetime) -> str:
     return "-".join(code[i : i + 4] for i in range(0, LENGTH, 4))
 
 
+def invitation(code: str, *, server: str) -> str:
+    """Return what a QR code says to a terminal with a scanner: where, and with which code."""
+    return f"face-terminal:{server.rstrip('/')}#{code}"
+
+
 @transaction.atomic
 def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> TerminalKey:
     """
@@ -78,7 +84,8 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
         if again := registered.select_related("terminal__store").first():
             return again
         raise WrongCode
-    terminal = activation.terminal
+    # Locked: the old box must not add a key of its own while it is being replaced.
+    terminal = Terminal.objects.select_for_update(of=("self",)).get(pk=activation.terminal_id)
     if TerminalKey.objects.filter(pk=key_id).exists():
         raise KeyInUse
     key = TerminalKey.objects.create(
@@ -97,17 +104,50 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
     return key
 
 
-def revoke(key: TerminalKey, *, by: HasActor | Actor, at: datetime) -> None:
+def revoke(
+    key: TerminalKey,
+    *,
+    by: HasActor | Actor,
+    at: datetime,
+    ending: TerminalKey.Ending = TerminalKey.Ending.REVOKED,
+) -> None:
     """Cut a key off, on its next request. Revoking it again changes nothing."""
     with transaction.atomic():
-        if TerminalKey.objects.in_force().filter(pk=key.pk).update(revoked_at=at):
+        if end(key, ending, at=at):
             record(Action.KEY_REVOKE, by=by, on=key.terminal, at=at, key_id=key.pk)
+
+
+def end(key: TerminalKey, ending: TerminalKey.Ending, *, at: datetime) -> bool:
+    """Return whether it was `key`'s end; what is said of it is the caller's to record."""
+    in_force = TerminalKey.objects.in_force().filter(pk=key.pk)
+    return bool(in_force.update(revoked_at=at, ending=ending))
+
+
+def is_live(terminal: Terminal, *, at: datetime) -> bool:
+    """Whether a box stands there as `terminal`, whose place a new one would take."""
+    heard = terminal.last_seen_at is not None and at - terminal.last_seen_at <= LIVELY
+    return heard and terminal.keys.in_force().exists()
 
 
 def _replace(key: TerminalKey, *, at: datetime) -> None:
     """A new box takes the place of the old one, whose key may be in anybody's hands."""
-    for old in TerminalKey.objects.in_force().filter(terminal=key.terminal).exclude(pk=key.pk):
-        revoke(old, by=key.terminal, at=at)
+    terminal = key.terminal
+    was_live = is_live(terminal, at=at)
+    others = TerminalKey.objects.in_force().filter(terminal=terminal).exclude(pk=key.pk)
+    replaced = list(others.order_by("created_at"))
+    for old in replaced:
+        revoke(old, by=terminal, at=at, ending=TerminalKey.Ending.REPLACED)
+    if not was_live or not replaced:
+        return
+    Terminal.objects.filter(pk=terminal.pk).update(replaced_at=at)
+    record(
+        Action.TERMINAL_REPLACE,
+        by=terminal,
+        on=terminal,
+        at=at,
+        key_id=key.pk,
+        key_ids=[old.pk for old in replaced],
+    )
 
 
 def fingerprint(pem: str) -> tuple[TerminalKey.Algorithm, str]:

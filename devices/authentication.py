@@ -8,28 +8,32 @@ at most five minutes ago and not in the future; each `nonce` once, across proces
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 
 import structlog
-from django.core.cache import cache
+from django.http import HttpRequest
 from django.utils import timezone
 from http_message_signatures import (
     HTTPMessageVerifier,
+    HTTPSignatureComponentResolver,
     HTTPSignatureKeyResolver,
     InvalidSignature,
     algorithms,
 )
+from http_message_signatures.digests import ContentDigest
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
 
-from devices import activation
+from devices import activation, counting
 from devices.models import Terminal, TerminalKey
+from hospital.prepared import Prepared
 
 COMPONENTS = ("@method", "@path", "@query", "content-digest")
+COVERED = (*(f'"{name}"' for name in COMPONENTS), '"@signature-params"')
 PARAMETERS = {"created", "keyid", "alg", "nonce", "tag"}
 TAG = "face-terminal-v1"
 SKEW = timedelta(seconds=300)
@@ -37,6 +41,8 @@ AHEAD = timedelta(seconds=5)  # nobody signs in the future; clocks still disagre
 # For as long as a signature could still be fresh.
 NONCE_SECONDS = int((SKEW + AHEAD).total_seconds()) + 10
 SHORTEST_NONCE, LONGEST_NONCE = 16, 128  # characters
+HEADERS = ("Signature-Input", "Signature", "Content-Digest")  # all a signature can be about
+REMEMBERED = 1024  # public keys, parsed
 
 ALGORITHMS = {
     TerminalKey.Algorithm.P256: algorithms.ECDSA_P256_SHA256,
@@ -76,12 +82,24 @@ class Replayed(exceptions.AuthenticationFailed):
 
 
 class Suspended(exceptions.PermissionDenied):
+    """Says why, as staff put it, for the terminal's screen."""
+
     default_detail = "本终端已停用，请到人工窗口办理"
     default_code = "terminal_suspended"
+
+    def __init__(self, reason: str = "") -> None:
+        said = f"本终端已停用：{reason.rstrip('。；，')}。请到人工窗口办理"
+        super().__init__(said if reason else None)
+
+
+_PARSER = HTTPMessageVerifier(signature_algorithm=algorithms.ED25519, key_resolver=None)
 
 
 class _Verifier(HTTPMessageVerifier):
     max_clock_skew = timedelta(0)  # judged here, with a code of its own
+
+    def _get_sig_inputs_and_signatures(self, message: "_Message", **_selection: Any) -> Any:
+        return message.signatures
 
     def validate_created_and_expires(self, sig_input: Any, max_age: Any = None) -> None:
         created: datetime = self._parse_integer_timestamp(
@@ -93,9 +111,27 @@ class _Verifier(HTTPMessageVerifier):
             raise InvalidSignature("other parameters than the profile's")
 
 
+class _Components(HTTPSignatureComponentResolver):
+    """The profile's four and no other, without the library's search through all there could be."""
+
+    def __init__(self, message: "_Message") -> None:
+        self._values = {
+            "@method": message.method,
+            "@path": message.path,
+            "@query": f"?{message.query}",
+            "content-digest": message.headers.get("Content-Digest"),
+        }
+
+    def resolve(self, component_node: Any) -> str:
+        value = None if component_node.params else self._values.get(component_node.value)
+        if value is None:
+            raise InvalidSignature("not a component of the profile's")
+        return value
+
+
 class _Keys(HTTPSignatureKeyResolver):
     def __init__(self, public_key: str) -> None:
-        self.public_key = activation.load(public_key)
+        self.public_key = _load(public_key)
 
     def resolve_public_key(self, key_id: str) -> Any:
         return self.public_key
@@ -104,10 +140,25 @@ class _Keys(HTTPSignatureKeyResolver):
 class _Message:
     """What the verifier looks at. The authority is not signed: proxies rewrite it."""
 
-    def __init__(self, request: Request) -> None:
-        self.method = request.method
-        self.url = "https://terminal.invalid" + request._request.get_full_path()  # noqa: SLF001
-        self.headers = request.headers
+    def __init__(self, request: HttpRequest) -> None:
+        self.method = request.method or ""
+        self.path, _, self.query = request.get_full_path().partition("?")
+        # Not all there are: the library goes through them.
+        self.headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
+
+    @cached_property
+    def signatures(self) -> list[Any]:
+        """Those with our tag: label, parameters and bytes of each."""
+        return list(_PARSER._get_sig_inputs_and_signatures(self, expect_tag=TAG))  # noqa: SLF001
+
+
+_IN_FORCE = Prepared(
+    lambda key_id: (
+        TerminalKey.objects.in_force()
+        .select_related("terminal__store", "terminal__suspension")
+        .filter(pk=key_id)
+    )
+)
 
 
 class TerminalSignature(BaseAuthentication):
@@ -117,13 +168,7 @@ class TerminalSignature(BaseAuthentication):
         return "Signature"
 
     def authenticate(self, request: Request) -> tuple[Terminal, TerminalKey]:
-        key_id = named_key(request)
-        key = (
-            TerminalKey.objects.in_force()
-            .select_related("terminal__store", "terminal__suspension")
-            .filter(pk=key_id)
-            .first()
-        )
+        key = _IN_FORCE.first(named_key(request))
         if key is None:
             raise UnknownKey
         verify(request, public_key=key.public_key, algorithm=TerminalKey.Algorithm(key.algorithm))
@@ -139,15 +184,8 @@ class IsTerminal(BasePermission):
         if terminal is None:
             return False
         if hasattr(terminal, "suspension") and not getattr(view, "for_suspended", False):
-            raise Suspended
+            raise Suspended(terminal.suspension.reason)
         return True
-
-
-class TerminalThrottle(SimpleRateThrottle):
-    scope = "terminal"
-
-    def get_cache_key(self, request: Request, view: object) -> str:
-        return f"throttle:{self.scope}:{getattr(request.user, 'pk', '-')}"
 
 
 def terminal_of(request: Request) -> Terminal | None:
@@ -165,11 +203,7 @@ def named_key(request: Request) -> str:
     if "Signature-Input" not in request.headers or "Signature" not in request.headers:
         raise Unsigned
     try:
-        found = list(
-            _verifier(algorithms.ED25519, None)._get_sig_inputs_and_signatures(  # noqa: SLF001
-                _Message(request), expect_tag=TAG
-            )
-        )
+        found = _message(request).signatures
     except (InvalidSignature, HTTPMessageSignaturesException, ValueError):
         raise Missigned from None
     if len(found) != 1:
@@ -189,25 +223,32 @@ def verify(request: Request, *, public_key: str, algorithm: TerminalKey.Algorith
     :raises Replayed: its nonce was seen
     """
     try:
-        [result] = _verifier(ALGORITHMS[algorithm], _Keys(public_key)).verify(
-            _Message(request),
-            max_age=None,
-            expect_tag=TAG,
-            require_components=COMPONENTS,
-            body=request.body,
-        )
+        [result] = _Verifier(
+            signature_algorithm=ALGORITHMS[algorithm],
+            key_resolver=_Keys(public_key),
+            component_resolver_class=_Components,
+        ).verify(_message(request), max_age=None, expect_tag=TAG)
+        if tuple(result.covered_components) != COVERED:
+            raise Missigned
+        ContentDigest.verify(result.covered_components['"content-digest"'], request.body)
     except (InvalidSignature, HTTPMessageSignaturesException, ValueError):
         raise Missigned from None
-    covered = [name.strip('"') for name in result.covered_components]
     nonce = result.nonce or ""
-    if covered != [*COMPONENTS, "@signature-params"]:
-        raise Missigned
     if not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
         raise Missigned
     seen = hashlib.sha256(f"{result.parameters['keyid']} {nonce}".encode()).hexdigest()
-    if not cache.add(f"nonce:{seen}", 1, NONCE_SECONDS):
+    if not counting.is_first(f"nonce:{seen}", seconds=NONCE_SECONDS):
         raise Replayed
 
 
-def _verifier(algorithm: Any, keys: _Keys | None) -> _Verifier:
-    return _Verifier(signature_algorithm=algorithm, key_resolver=keys)
+def _message(request: Request) -> _Message:
+    """Return what was signed of `request`; taken apart once, however often it is looked at."""
+    known = vars(request._request)  # noqa: SLF001
+    if "signed_message" not in known:
+        known["signed_message"] = _Message(request._request)  # noqa: SLF001
+    message: _Message = known["signed_message"]
+    return message
+
+
+# By what was parsed, not by its id; whether a key is in force is read for every request.
+_load = lru_cache(maxsize=REMEMBERED)(activation.load)

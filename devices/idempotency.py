@@ -85,7 +85,10 @@ def took_effect(request: Request, terminal: Terminal) -> bool:
     :raises KeyMalformed:
     :raises KeyReused: the key came with another path or body before
     """
-    stored = StoredAnswer.objects.filter(terminal=terminal, key=named_key(request)).first()
+    key = named_key(request)
+    if not key:
+        return False
+    stored = StoredAnswer.objects.filter(terminal=terminal, key=key).first()
     if stored is not None and stored.fingerprint != fingerprint(request):
         raise KeyReused
     return stored is not None

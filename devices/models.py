@@ -1,7 +1,11 @@
+from collections.abc import Collection
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
+from django.db.models import Q, Window
+from django.db.models.functions import RowNumber
 from uuid6 import uuid7
 
 from hospital.accounts.models import Staff
@@ -26,6 +30,33 @@ class Store(models.Model):
         return self.name
 
 
+class TerminalQuerySet(models.QuerySet["Terminal"]):
+    def suspended(self) -> Self:
+        return self.filter(suspension__isnull=False)
+
+    def running(self) -> Self:
+        return self.filter(suspension__isnull=True)
+
+    def never_heard(self) -> Self:
+        return self.running().filter(last_seen_at=None)
+
+    def heard(self) -> Self:
+        return self.running().filter(last_seen_at__isnull=False)
+
+    def online(self, *, since: datetime) -> Self:
+        return self.running().filter(last_seen_at__gte=since)
+
+    def silent(self, *, since: datetime) -> Self:
+        return self.running().filter(last_seen_at__lt=since)
+
+    def fallen_silent(self, *, since: datetime) -> Self:
+        """Return those not heard `since` then, suspended or not, of which no record says so."""
+        return self.filter(last_seen_at__lt=since, silent_since=None)
+
+    def drifting(self, *, seconds: float) -> Self:
+        return self.heard().filter(Q(clock_offset__gt=seconds) | Q(clock_offset__lt=-seconds))
+
+
 class Terminal(models.Model):
     """终端: one box on one wall. It signs with a key of its own."""
 
@@ -45,8 +76,17 @@ class Terminal(models.Model):
     camera = models.CharField(
         "摄像头", max_length=16, choices=Camera.choices, blank=True, editable=False
     )
+    # Mebibytes.
+    disk_free_mb = models.PositiveIntegerField("磁盘剩余", null=True, editable=False)
+    uptime = models.PositiveIntegerField("已运行（秒）", null=True, editable=False)
+    last_error = models.CharField("最近故障", max_length=32, blank=True, editable=False)
     clock_offset = models.FloatField("时钟偏差（秒）", null=True, editable=False)
     last_seen_at = models.DateTimeField("最近心跳", null=True, editable=False)
+    # Set while a silence is on record, so that each is recorded once.
+    silent_since = models.DateTimeField("失联自", null=True, editable=False)
+    replaced_at = models.DateTimeField("已被新设备接替", null=True, editable=False)
+
+    objects = TerminalQuerySet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "终端"
@@ -66,7 +106,16 @@ class TerminalKeyQuerySet(models.QuerySet["TerminalKey"]):
 
 
 class TerminalKey(models.Model):
-    """A public key of a terminal's. The private one never leaves the box."""
+    """
+    A public key of a terminal's. The private one never leaves the box.
+
+    Retention: as long as the terminal, also when revoked: it must not be registered again.
+    """
+
+    class Ending(models.TextChoices):
+        REVOKED = "revoked", "已吊销"
+        ROTATED = "rotated", "已轮换"
+        REPLACED = "replaced", "已被新设备接替"
 
     class Algorithm(models.TextChoices):
         # Names of the HTTP Signature Algorithms registry (RFC 9421 section 6.2).
@@ -80,6 +129,7 @@ class TerminalKey(models.Model):
     public_key = models.TextField("公钥")
     created_at = models.DateTimeField("登记时间")
     revoked_at = models.DateTimeField("吊销时间", null=True, blank=True)
+    ending = models.CharField("失效原因", max_length=16, choices=Ending.choices, blank=True)
 
     objects = TerminalKeyQuerySet.as_manager()
 
@@ -88,6 +138,45 @@ class TerminalKey(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class TerminalRequestQuerySet(models.QuerySet["TerminalRequest"]):
+    def of(self, terminals: Collection[UUID]) -> Self:
+        return self.filter(terminal__in=terminals)
+
+    def surplus(self) -> Self:
+        """Return what is beyond each terminal's newest `KEPT`."""
+        place = Window(RowNumber(), partition_by=["terminal"], order_by=["-at", "-id"])
+        older = self.annotate(place=place).filter(place__gt=TerminalRequest.KEPT)
+        return type(self)(self.model, using=self.db).filter(pk__in=older.values("pk"))
+
+
+class TerminalRequest(models.Model):
+    """
+    What a terminal asked lately and how it was answered: no body, nobody's id.
+
+    For whoever mends terminals; the trail is kept apart from it. Retention: the newest 50 of
+    each terminal.
+    """
+
+    KEPT: ClassVar = 50
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    terminal = models.ForeignKey(Terminal, models.CASCADE, related_name="requests")
+    at = models.DateTimeField("时间")
+    method = models.CharField("方法", max_length=8)
+    route = models.CharField("接口", max_length=64)
+    status = models.PositiveSmallIntegerField("状态码")
+    code = models.CharField("结果", max_length=64, blank=True)
+    ms = models.PositiveIntegerField("耗时（毫秒）")
+    request_id = models.CharField("请求编号", max_length=36)
+
+    objects = TerminalRequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "终端请求"
+        ordering = ["-at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["terminal", "-at"], name="terminal_request")]
 
 
 class Activation(models.Model):

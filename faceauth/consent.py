@@ -14,7 +14,7 @@ from hospital.errors import Refusal
 
 class NoNotice(Refusal):
     code = "no_notice"
-    message = "没有生效的告知书，暂不能刷脸建档"
+    message = "没有生效的告知书，暂不能刷脸"
 
 
 class NoticeOutdated(Refusal):
@@ -26,7 +26,7 @@ class NoticeOutdated(Refusal):
 
 class PurposesIncomplete(Refusal):
     code = "purposes_incomplete"
-    message = "没有同意必要的处理目的，不能刷脸建档"
+    message = "没有同意必要的处理目的，不能刷脸"
 
 
 class UnknownPurpose(Refusal):
@@ -110,6 +110,7 @@ def open_session(
         by=terminal,
         on=session,
         at=at,
+        kind=session.kind,
         notice_version=notice.version,
         notice_digest=notice.digest,
         purposes=agreed,

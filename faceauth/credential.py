@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db import transaction
 from rest_framework import exceptions, status
 
 from devices.models import Terminal
@@ -24,10 +23,11 @@ from faceauth import outage, waiting
 from faceauth.flight import Failure, Flight
 from faceauth.models import Merchant, NotConfigured
 from hospital.audit.actions import Action
-from hospital.audit.recording import record
+from hospital.audit.recording import record_alone
 from hospital.crypto.fields import open_text, seal_text
 from hospital.crypto.sealing import Unopenable
 from hospital.errors import Refusal, Unavailable
+from hospital.prepared import Prepared
 
 PATIENCE = 8.0  # seconds a terminal waits for the worker
 STEP = 0.05  # seconds between looks
@@ -109,6 +109,26 @@ class _Wish:
         if kept.expires_at <= self.at or (self.not_before and kept.issued_at < self.not_before):
             return None
         return kept
+
+
+# As much of it as an authinfo is bound to: keys and certificates are no business of the web's.
+_IN_USE = Prepared(
+    lambda _: Merchant.objects.filter(is_active=True).only(
+        "appid", "mch_id", "sub_appid", "sub_mch_id"
+    )
+)
+
+
+def merchant_in_use() -> Merchant:
+    """
+    Return whom an authinfo is asked for.
+
+    :raises NotConfigured: nobody has set one up
+    """
+    merchant = _IN_USE.first()
+    if merchant is None:
+        raise NotConfigured
+    return merchant
 
 
 def credential(
@@ -217,12 +237,11 @@ def _told(failure: Failure) -> Exception:
 
 
 def _record_issue(terminal: Terminal, made: Credential, *, cached: bool, at: datetime) -> None:
-    with transaction.atomic():
-        record(
-            Action.AUTHINFO_ISSUE,
-            by=terminal,
-            on=terminal,
-            at=at,
-            cached=cached,
-            expires_in=made.seconds_left(at=at),
-        )
+    record_alone(
+        Action.AUTHINFO_ISSUE,
+        by=terminal,
+        on=terminal,
+        at=at,
+        cached=cached,
+        expires_in=made.seconds_left(at=at),
+    )

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from faceauth import recognition, wechat
+from faceauth import recognition, sighting, wechat
 from faceauth.models import FaceSession, Merchant, NotConfigured, WrongState
 from faceauth.remedies import exchange_of
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
+from hospital.crypto.keyring import SubjectForgotten
 from hospital.errors import Refusal, Unavailable
 from hospital.patients import documents, enrolment
 from hospital.patients.documents import DocumentType
@@ -41,6 +42,9 @@ class Unsuitable(Refusal):
     message = "该证件不能用于建档，请到人工窗口办理"
 
 
+_FOR_THE_DESK = (Unsuitable, enrolment.NameDiffers, SubjectForgotten)
+
+
 def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
     """
     Ask WeChat who this is, and give them a record. Safe to call any number of times.
@@ -66,7 +70,7 @@ def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
         _postpone(session, exc, after=getattr(exc, "retry_after", None), at=clock())
     except (Unavailable, NotConfigured, wechat.Misconfigured) as exc:  # ours: keys or configuration
         _postpone(session, exc, after=LONGEST_WAIT / 4, at=clock(), counted=False)
-    except (wechat.Rejected, wechat.Undecryptable, Unsuitable, enrolment.NameDiffers) as exc:
+    except (wechat.Rejected, wechat.Undecryptable, *_FOR_THE_DESK) as exc:
         _fail(session, _code(exc), at=clock(), **_stated(exc))
     except _NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
@@ -167,9 +171,9 @@ def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> 
     if born and documents.age(born, today=at.date()) < documents.ADULT_CONSENT_AGE:
         raise _NeedsGuardian
     merchant = _merchant(session)
-    accounts = {merchant.appid: identity.openid}
-    if merchant.sub_appid and identity.sub_openid:
-        accounts[merchant.sub_appid] = identity.sub_openid
+    accounts = sighting.openids_of(
+        merchant, openid=identity.openid, sub_openid=identity.sub_openid or ""
+    )
     patient, is_new = enrolment.enrol(person, accounts=accounts, at=at)
     session.complete(patient, at=at)
     record(

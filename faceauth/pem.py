@@ -173,7 +173,7 @@ def certificate(pem: bytes) -> Certificate:
     try:
         loaded = x509.load_pem_x509_certificate(pem.removeprefix(_BOM))
         key = loaded.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise NotACertificate from None
     return Certificate(
         pem=loaded.public_bytes(Encoding.PEM).decode(),

@@ -22,22 +22,24 @@ _BY_CODE = {
     "name_differs": "该证件已建档但姓名不一致，请到人工窗口核对",
     "document_unsuitable": "该证件不能用于建档，请到人工窗口办理",
     "account_differs": "您的微信与档案不一致，请到人工窗口核对",
+    "forgotten": "您的档案已依法删除，请到人工窗口办理",
 }
 _FOR_STAFF = {
     State.REFUSED: "患者未同意刷脸，可凭证件人工办理",
-    State.UNRECOGNISED: "没有与其微信对应的档案，可请其刷脸建档或人工建档",
+    State.UNRECOGNISED: "没有找到与其微信对应的档案，可请其刷脸建档或人工建档",
     State.DECLINED: "患者未在微信上授权，可请其重新刷脸或人工建档",
     State.GUARDIAN_REQUIRED: "未满十四周岁，须由监护人陪同办理；未保存其信息",
     State.EXPIRED: "超时未完成，请患者重新刷脸",
 }
 _CODE_FOR_STAFF = {
     "authorization_failed": "微信授权没有成功，可请患者重新刷脸",
-    "attempts_exhausted": "多次尝试后仍未成功，请人工建档，并检查网络与密钥",
+    "attempts_exhausted": "多次尝试后仍未成功，请人工办理，并检查网络与密钥",
     "name_differs": "该证件已建档但姓名不一致，请核对身份",
     "document_unsuitable": "该证件不能用于建档，请凭其他证件人工建档",
     "account_differs": "该微信对应不同患者的档案，请凭证件核对身份",
+    "forgotten": "该患者的档案已依法删除，请人工办理",
 }
-_OTHERWISE = "刷脸建档没有成功，请到人工窗口办理"
+_OTHERWISE = "刷脸没有成功，请到人工窗口办理"
 
 
 def reason(session: FaceSession) -> dict[str, str] | None:
@@ -50,6 +52,12 @@ def reason(session: FaceSession) -> dict[str, str] | None:
     return None
 
 
+def sentences() -> dict[str, str]:
+    """Return every code a terminal may be told, with its sentence; "…" for WeChat's own codes."""
+    by_state = {state.value: sentence for state, sentence in _BY_STATE.items()}
+    return by_state | _BY_CODE | {"…": _OTHERWISE}
+
+
 def for_staff(session: FaceSession) -> str:
     """Return what a registrar should know and do about a session; "" if nothing."""
     state = State(session.state)
@@ -58,7 +66,7 @@ def for_staff(session: FaceSession) -> str:
     if state == State.FAILED:
         exhausted = session.reason == "attempts_exhausted"
         told = _CODE_FOR_STAFF.get(
-            session.reason, f"微信未能确认身份（{session.reason}），请人工建档"
+            session.reason, f"微信未能确认身份（{session.reason}），请人工办理"
         )
         why = _remedy(session, Action.WECHAT_RETRY if exhausted else Action.SESSION_FAIL)
         return "。".join(filter(None, [told, why]))

@@ -1,8 +1,10 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
-from faceauth import wechat
+from faceauth import examples, wechat
 from faceauth.models import FaceSession, Notice
 from faceauth.reasons import reason
 from hospital.api import StrictSerializer
@@ -21,6 +23,12 @@ class ExactField(serializers.RegexField):
 
     def __init__(self, pattern: str, **options: Any) -> None:
         super().__init__(pattern, trim_whitespace=False, **options)
+        # It goes through the text one by one for what no pattern of ours lets pass.
+        self.validators = [
+            one
+            for one in self.validators
+            if not isinstance(one, ProhibitSurrogateCharactersValidator)
+        ]
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -46,11 +54,13 @@ class ExactIntegerField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+@extend_schema_serializer(examples=[examples.AUTHINFO_REQUEST])
 class AuthinfoRequestSerializer(StrictSerializer):
     rawdata = ExactField(RAWDATA, max_length=2048, help_text="getWxpayfaceRawdata 的结果，原样")
     refresh = ExactBooleanField(default=False, help_text="SDK 报凭证无效时为 true")
 
 
+@extend_schema_serializer(examples=[examples.AUTHINFO])
 class AuthinfoSerializer(serializers.Serializer[Any]):
     authinfo = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="秒")
@@ -68,6 +78,7 @@ class PurposeSerializer(serializers.Serializer[Any]):
     required = serializers.BooleanField()  # type: ignore[assignment]
 
 
+@extend_schema_serializer(examples=[examples.NOTICE])
 class NoticeSerializer(serializers.ModelSerializer[Notice]):
     version = serializers.IntegerField()
     purposes = PurposeSerializer(many=True)
@@ -77,6 +88,9 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
         fields = ["version", "digest", "title", "text", "purposes", "fallback"]
 
 
+@extend_schema_serializer(
+    examples=[examples.OPENING, examples.OPENING_REFUSED, examples.OPENING_ONCE]
+)
 class OpeningSerializer(StrictSerializer):
     notice_version = ExactIntegerField(min_value=1, max_value=2**31 - 1)
     granted = ExactBooleanField()
@@ -88,6 +102,7 @@ class OpeningSerializer(StrictSerializer):
     )
 
 
+@extend_schema_serializer(examples=[examples.SIGHTING_REQUEST, examples.SIGHTING_REQUEST_ONCE])
 class SightingRequestSerializer(StrictSerializer):
     """What the SDK returned, never with a nickname."""
 
@@ -107,6 +122,7 @@ class SightingRequestSerializer(StrictSerializer):
         return fields
 
 
+@extend_schema_serializer(examples=[examples.AUTHORIZATION_REQUEST])
 class AuthorizationRequestSerializer(StrictSerializer):
     return_code = ExactField(RETURN_CODE, help_text="getWxpayAuth 的 return_code")
     return_msg = serializers.CharField(
@@ -129,6 +145,9 @@ class ReasonSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+@extend_schema_serializer(
+    examples=[examples.SESSION_PENDING, examples.SESSION_ONBOARDED, examples.SESSION_DECLINED]
+)
 class FaceSessionSerializer(serializers.ModelSerializer[FaceSession]):
     reason = ReasonSerializer(required=False)
     patient = PatientSerializer(required=False)
@@ -141,11 +160,12 @@ class FaceSessionSerializer(serializers.ModelSerializer[FaceSession]):
         shown: dict[str, Any] = {"id": str(instance.pk), "state": instance.state}
         if why := reason(instance):
             shown["reason"] = why
-        if instance.patient is not None and instance.is_final:
-            shown["patient"] = PatientSerializer(instance.patient).data
+        if patient := instance.settled_patient:
+            shown["patient"] = PatientSerializer(patient).data
         return shown
 
 
+@extend_schema_serializer(examples=[examples.OPENED])
 class OpenedSerializer(FaceSessionSerializer):
     fallback = serializers.CharField(help_text="不刷脸的办理方式")
     ask_unionid = serializers.ChoiceField(
@@ -165,6 +185,7 @@ class OpenedSerializer(FaceSessionSerializer):
         return shown
 
 
+@extend_schema_serializer(examples=[examples.SIGHTING, examples.SIGHTING_KNOWN])
 class SightingSerializer(FaceSessionSerializer):
     quit_face_auth = serializers.ChoiceField(
         ["0", "1"], required=False, help_text="FACE_AUTH：交给 getWxpayAuth，字符串"

@@ -15,11 +15,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices import idempotency, presence
+from devices.authentication import ClockSkew, Missigned, Replayed, UnknownKey, Unsigned
+from devices.idempotency import KeyMalformed, KeyReused
 from devices.serializers import HeartbeatSerializer, PresenceSerializer
 from devices.views import TerminalView
 from faceauth import consent, recognition, sighting, tasks, waiting
-from faceauth.credential import PATIENCE, credential
-from faceauth.models import FaceSession, Merchant, Notice
+from faceauth.credential import (
+    PATIENCE,
+    DeviceUnregistered,
+    RawdataRefused,
+    Refused,
+    SdkOutdated,
+    WeChatMisconfigured,
+    credential,
+    merchant_in_use,
+)
+from faceauth.models import FaceSession, NotConfigured, Notice, WrongState
 from faceauth.serializers import (
     AuthinfoRequestSerializer,
     AuthinfoSerializer,
@@ -31,7 +42,9 @@ from faceauth.serializers import (
     SightingRequestSerializer,
     SightingSerializer,
 )
+from hospital.crypto.keyring import SubjectForgotten
 from hospital.errors import Unavailable
+from hospital.schema import may_refuse
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +62,16 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 class AuthinfoView(TerminalView):
     """Everything getWxpayfaceCode needs."""
 
+    @may_refuse(
+        KeyMalformed,
+        KeyReused,
+        NotConfigured,
+        DeviceUnregistered,
+        SdkOutdated,
+        Refused,
+        RawdataRefused,
+        WeChatMisconfigured,
+    )
     @extend_schema(
         operation_id="authinfo",
         request=AuthinfoRequestSerializer,
@@ -57,7 +80,7 @@ class AuthinfoView(TerminalView):
     )
     def post(self, request: Request) -> Response:
         asked = _valid(AuthinfoRequestSerializer, request)
-        merchant, now = Merchant.objects.current(), timezone.now()
+        merchant, now = merchant_in_use(), timezone.now()
         # The cache answers a retry; what it must not do is refresh a second time.
         repeat = idempotency.took_effect(request, self.terminal)
         made = credential(
@@ -85,6 +108,7 @@ class AuthinfoView(TerminalView):
 class NoticeView(TerminalView):
     """The consent notice in force."""
 
+    @may_refuse(consent.NoNotice)
     @extend_schema(operation_id="notice", responses=NoticeSerializer)
     def get(self, request: Request) -> Response:
         return Response(NoticeSerializer(consent.notice_in_force(at=timezone.now())).data)
@@ -93,6 +117,15 @@ class NoticeView(TerminalView):
 class FaceSessionsView(TerminalView):
     """A patient answered the notice."""
 
+    @may_refuse(
+        KeyMalformed,
+        KeyReused,
+        NotConfigured,
+        consent.NoNotice,
+        consent.NoticeOutdated,
+        consent.PurposesIncomplete,
+        consent.UnknownPurpose,
+    )
     @extend_schema(
         operation_id="open_session",
         request=OpeningSerializer,
@@ -112,6 +145,14 @@ class FaceSessionsView(TerminalView):
 class SightingView(TerminalView):
     """The SDK saw a face. For FACEID-ONCE a 202 means that WeChat is being asked."""
 
+    @may_refuse(
+        KeyMalformed,
+        KeyReused,
+        WrongState,
+        sighting.FaceSidNeeded,
+        sighting.FaceSidUsed,
+        SubjectForgotten,
+    )
     @extend_schema(
         operation_id="sighting",
         request=SightingRequestSerializer,
@@ -129,6 +170,7 @@ class SightingView(TerminalView):
 class AuthorizationView(TerminalView):
     """The person said yes, or no, on WeChat's screen. A 202 means it is on disk."""
 
+    @may_refuse(KeyMalformed, KeyReused, WrongState, SubjectForgotten)
     @extend_schema(
         operation_id="authorization",
         request=AuthorizationRequestSerializer,
@@ -152,6 +194,7 @@ class AuthorizationView(TerminalView):
 class FaceSessionView(TerminalView):
     """How far a session is; with `wait`, as soon as it moves."""
 
+    @may_refuse(SubjectForgotten)
     @extend_schema(
         operation_id="session",
         responses=FaceSessionSerializer,
@@ -174,11 +217,13 @@ class FaceSessionView(TerminalView):
         return Response(FaceSessionSerializer(session).data)
 
 
+@may_refuse(Unsigned, Missigned, UnknownKey, ClockSkew, Replayed)
 class HeartbeatView(TerminalView):
     """A terminal says that it is there; a suspended one learns why it is stopped."""
 
     for_suspended = True
 
+    @may_refuse(KeyMalformed, KeyReused)
     @extend_schema(
         operation_id="heartbeat",
         request=HeartbeatSerializer,
@@ -189,11 +234,10 @@ class HeartbeatView(TerminalView):
         seen, now = _valid(HeartbeatSerializer, request), timezone.now()
         idempotency.took_effect(request, self.terminal)
         idempotency.note(request, self.terminal, at=now)
-        notice = Notice.objects.in_force(now)
         answer = {
             "server_time": now.isoformat(),
             "clock_offset": presence.hear(self.terminal, at=now, **seen),
-            "notice_version": notice.version if notice else None,
+            "notice_version": Notice.objects.version_in_force(now),
         }
         if hasattr(self.terminal, "suspension"):
             answer["suspension"] = {"reason": self.terminal.suspension.reason}

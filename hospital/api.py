@@ -8,6 +8,7 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
+from redis.exceptions import RedisError
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.response import Response
 
@@ -33,6 +34,13 @@ DETAILS = {
     "not_authenticated": "请求没有签名",
     "error": "系统内部错误，请联系工作人员",
 }
+# What DRF would convert on its own: JSON's types are the sender's meaning.
+JSON_TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]], ...] = (
+    (serializers.BooleanField, (bool,)),
+    (serializers.IntegerField, (int,)),
+    (serializers.FloatField, (int, float)),
+    (serializers.CharField, (str,)),
+)
 # Validation never echoes the value: it may be a person's.
 FIELD_DETAILS = {
     "required": "缺少该字段",
@@ -63,7 +71,7 @@ class ObjectParser(parsers.JSONParser):
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A body with exactly these fields: an unknown one is an error, not a silent loss."""
+    """A body with exactly these fields, of these JSON types: 1 is no "1", and "yes" not true."""
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = set(data) - set(self.fields)
@@ -71,7 +79,18 @@ class StrictSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(
                 {_printable(name): ["?"] for name in sorted(unknown)}, code="unknown_field"
             )
+        mistyped = [name for name in data if not _fits(self.fields[name], data[name])]
+        if mistyped:
+            raise serializers.ValidationError({name: ["?"] for name in mistyped}, code="invalid")
         return super().to_internal_value(data)
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    """What is wrong with a field; never its value."""
+
+    field = serializers.CharField(help_text="嵌套字段以点号相连")
+    code = serializers.CharField()
+    detail = serializers.CharField()
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
@@ -83,6 +102,8 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="可直接显示在终端上的中文说明")
     code = serializers.CharField(help_text="稳定的错误码")
     request_id = serializers.CharField()
+    errors = FieldErrorSerializer(many=True, required=False, help_text="只随 invalid")  # type: ignore[assignment]
+    server_time = serializers.DateTimeField(required=False, help_text="只随 clock_skew")
 
 
 def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noqa: C901, PLR0911 (a table)
@@ -96,6 +117,9 @@ def problem(exc: Exception, _context: dict[str, Any]) -> Response | None:  # noq
             return answer
         case OperationalError() | InterfaceError():  # the database restarts: so can the request
             log.error("database", exc_info=exc)
+            return problem(Unavailable(), _context)
+        case RedisError():  # so can it here, once the shared cache is back
+            log.error("cache", exc_info=exc)
             return problem(Unavailable(), _context)
         case RequestDataTooBig():
             return _problem(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "too_large")
@@ -184,6 +208,15 @@ def _flatten(codes: Any, path: str = "") -> list[tuple[str, str]]:
         case list():
             return [pair for inner in codes for pair in _flatten(inner, path)]
     return [(path, str(codes))]
+
+
+def _fits(field: serializers.Field[Any, Any, Any, Any], value: Any) -> bool:
+    for kind, types in JSON_TYPES:
+        if isinstance(field, kind):
+            if isinstance(value, bool):  # an int to Python
+                return bool in types
+            return value is None or isinstance(value, types)
+    return True
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

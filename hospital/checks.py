@@ -4,6 +4,8 @@ What production must have. At level 3 an unmet one is an error; in a demo a warn
 Ids are stable: documentation and the evidence pack quote them.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -81,10 +83,20 @@ def refuse_unfit(*, web: bool = False) -> None:
     :raises ImproperlyConfigured: naming every unmet requirement
     """
     found = production()
-    if web and settings.WORKER_KEY_FILE:
-        hint = "从网页进程的环境中去掉 WORKER_KEY_FILE，只留给工作进程"
+    if web and (settings.WORKER_KEY_FILE or settings.MERCHANT_KEY_PASSWORD):
+        hint = "从网页进程的环境中去掉 WORKER_KEY_FILE、MERCHANT_KEY_PASSWORD，只留给工作进程"
         found.append(_finding("E009", "网页进程能打开商户密钥", hint))
+    if web and _may_read_any(settings.MERCHANT_KEYS_DIR):
+        hint = "让 MERCHANT_KEYS_DIR 只属于工作进程的系统账号（chmod 700），或改为在后台上传密钥"
+        found.append(_finding("E010", "网页进程读得到商户密钥文件", hint))
     unmet = [one for one in found if isinstance(one, Error)]
     if unmet:
         lines = [f"{one.id} {one.msg}（{one.hint}）" for one in unmet]
         raise ImproperlyConfigured("\n".join(lines))
+
+
+def _may_read_any(directory: Path) -> bool:
+    try:
+        return any(os.access(path, os.R_OK) for path in directory.iterdir() if path.is_file())
+    except OSError:  # not there, or not for us to look into
+        return False

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "csp",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "hospital.crypto.apps.CryptoConfig",
     "hospital.audit.apps.AuditConfig",
     "hospital.accounts.apps.AccountsConfig",
@@ -116,6 +117,8 @@ if CACHES["default"]["BACKEND"].endswith("DatabaseCache"):
     # Past this number what expired is removed. With so rare a cull nothing else ever is: a
     # nonce that is still valid must not be forgotten.
     CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000, "CULL_FREQUENCY": 2**31}
+elif CACHES["default"]["BACKEND"].endswith("RedisCache"):
+    CACHES["default"]["BACKEND"] = "hospital.caching.RedisCache"
 
 # Passwords and sessions.
 PASSWORD_HASHERS = [
@@ -179,7 +182,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["devices.authentication.IsTerminal"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["hospital.api.ObjectParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["devices.authentication.TerminalThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["devices.throttling.TerminalThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "terminal": env("TERMINAL_RATE", default="240/min"),
         "activation": "20/min",
@@ -189,6 +192,9 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "NUM_PROXIES": TRUSTED_PROXIES,
 }
+# What the admin calls an outdated terminal ("": none is) and one whose clock drifts.
+OLDEST_AGENT_VERSION = env("OLDEST_AGENT_VERSION", default="")
+CLOCK_DRIFT = env.float("CLOCK_DRIFT", default=30)  # seconds
 LONG_POLLS = env.int("LONG_POLLS", default=48)  # at once in one process
 SPECTACULAR_SETTINGS = {
     "TITLE": "刷脸实名建档 终端接口",
@@ -197,6 +203,14 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hospital.schema.share",
+    ],
+    "SWAGGER_UI_DIST": "SIDECAR",  # nothing is fetched from elsewhere
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # No validator of somebody else's; and no trying out: a browser has no terminal's key.
+    "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "supportedSubmitMethods": []},
     "ENUM_NAME_OVERRIDES": {
         "FaceSessionState": "faceauth.models.FaceSession.State",
         "FaceSessionKind": "faceauth.models.FaceSession.Kind",
@@ -209,8 +223,12 @@ SPECTACULAR_SETTINGS = {
                 "in": "header",
                 "name": "Signature",
                 "description": (
-                    "RFC 9421；覆盖 @method @path @query content-digest，tag=face-terminal-v1，"
-                    "并带 created、nonce、keyid、alg。"
+                    "HTTP Message Signatures（RFC 9421）。每个请求带三个头：Content-Digest"
+                    "（RFC 9530，sha-256，GET 为空正文的摘要）、Signature-Input、Signature。"
+                    '覆盖且仅覆盖 "@method" "@path" "@query" "content-digest"，依此顺序；'
+                    'tag="face-terminal-v1"，并带 created（unix 秒）、nonce（16–128 字符，'
+                    "只用一次）、keyid、alg（ecdsa-p256-sha256 或 ed25519）。"
+                    "keyid 是公钥 DER SubjectPublicKeyInfo 的 SHA-256，base64url，无填充。"
                 ),
             }
         }
@@ -264,7 +282,12 @@ elif CELERY_BROKER_URL.startswith("redis"):
         "socket_connect_timeout": 0.5,
     }
 else:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "confirm_publish": True,
+        # A RabbitMQ that hangs, or blocks publishers, would keep whoever publishes for ever.
+        "read_timeout": 1,
+        "write_timeout": 1,
+    }
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     name: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
@@ -273,6 +296,7 @@ CELERY_BEAT_SCHEDULE = {
         ("expire-sessions", "faceauth.tasks.expire", 30.0),
         # Said once a day; asked every hour, so that a beat that starts anew misses no day.
         ("warn-of-expiry", "faceauth.tasks.warn_of_expiry", 3600.0),
+        ("note-silence", "devices.tasks.note_silence", 60.0),
         ("forget-answers", "devices.tasks.forget_answers", 3600.0),
         ("clear-sessions", "hospital.accounts.tasks.clear_sessions", 3600.0),
     )

@@ -1,12 +1,21 @@
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from hospital import api, health
+
+# What anybody may read: it is in the repository too.
+OPEN_TO_ALL: dict[str, Any] = {
+    "authentication_classes": [],
+    "permission_classes": [],
+    "throttle_classes": [],
+}
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -14,12 +23,13 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("api/v1/", include("devices.urls")),
     path("api/v1/", include("faceauth.urls")),
+    path("api/openapi.yaml", SpectacularAPIView.as_view(**OPEN_TO_ALL), name="openapi"),
     path(
-        "api/openapi.yaml",
-        SpectacularAPIView.as_view(
-            authentication_classes=[], permission_classes=[], throttle_classes=[]
+        "api/docs",
+        SpectacularSwaggerSplitView.as_view(
+            url_name="openapi", template_name="api_docs.html", **OPEN_TO_ALL
         ),
-        name="openapi",
+        name="api-docs",
     ),
     re_path(r"^api/", csrf_exempt(api.not_found)),  # does nothing, answers anybody
     path("admin/", admin.site.urls),

@@ -21,6 +21,7 @@ from django.core.wsgi import get_wsgi_application
 from django.test import override_settings
 from django.utils import timezone
 
+from devices import journal
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Store, Terminal, TerminalKey
@@ -48,6 +49,14 @@ def no_keys_remembered() -> Iterator[None]:
     keyring.clear()
     yield
     keyring.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_requests_noted() -> Iterator[None]:
+    """What a test noted is of terminals that go away with it."""
+    journal.forget()
+    yield
+    journal.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,31 @@
 """`python -m devices.agent`: the terminal's program, real camera or simulated."""
 
 import argparse
+import itertools
 import json
 import random
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import httpx
 
-from devices.agent import activation, keys, people
+from devices.agent import activation, keys, people, rotation
 from devices.agent.api import Problem, Server, Unreachable
-from devices.agent.loop import attempt, beat, describe, run
+from devices.agent.console import Console
+from devices.agent.kiosk import Board, PortTaken, serving
+from devices.agent.loop import attempt, run
+from devices.agent.options import SIMULATED, mounting, parse
+from devices.agent.upkeep import Upkeep, describe
 from devices.agent.visit import Say, Terminal, Visit
-from devices.sdk import FaceSDK, Library
+from devices.sdk import FaceSDK, Library, versions
 from devices.sdk.binding import CLibrary
 from devices.sdk.errors import SDKError
 from devices.sdk.simulated import SimulatedLibrary
 
-SIMULATED = "simulated:"
 DONE, NOT_DONE, UNUSABLE = 0, 1, 2
 
 
@@ -32,10 +37,11 @@ def main(
 
     :param transport: in place of the network, for server and simulator alike
     """
-    options = _parse(arguments)
+    options = parse(arguments)
     say = _teller(to_stderr=options.json)
     try:
-        return _work(options, say, transport)
+        with _kiosk(options, say) as board:
+            return _work(options, say, transport, board)
     except KeyboardInterrupt:
         say("已停止")
         return DONE if not options.once else NOT_DONE
@@ -44,31 +50,75 @@ def main(
     except keys.UnusableKey:
         print("终端密钥已损坏：请用 --activate 重新激活", file=sys.stderr)
     except (Problem, Unreachable) as exc:
-        print(f"激活失败：{describe(exc)}", file=sys.stderr)
+        print(f"激活或更换密钥失败：{describe(exc)}", file=sys.stderr)
     except SDKError as exc:
         print(f"{exc}（{exc.code}）", file=sys.stderr)
+    except PortTaken as exc:
+        print(f"页面的端口不可用：{exc}", file=sys.stderr)
     return UNUSABLE
 
 
-def _work(options: argparse.Namespace, say: Say, transport: httpx.BaseTransport | None) -> int:
+@contextmanager
+def _kiosk(options: argparse.Namespace, say: Say) -> Iterator[Board | None]:
+    if options.kiosk is None:
+        yield None
+        return
+    board = Board()
+    with serving(board, port=options.kiosk) as server:
+        say(f"患者页面：{server.url}")
+        yield board
+
+
+def _work(
+    options: argparse.Namespace,
+    say: Say,
+    transport: httpx.BaseTransport | None,
+    board: Board | None,
+) -> int:
+    if options.recognise:
+        versions.check(options.sdk_version, "getWxpayfaceUserInfo")
+    else:
+        versions.check(options.sdk_version, "getWxpayAuth", {"quit_face_auth"})
     connect = activation.connector(options.server, transport=transport)
-    guests, library, sdk_version = _lobby(options, say, transport)
+    guests, library, sdk_version = _lobby(options, say, transport, board)
     identity = _identify(options, connect, say=say, sdk_version=sdk_version)
     say(f"终端 {identity.serial}（{identity.store}）")
-    wire = connect(identity.auth())
+    auth = identity.auth()
+    wire = connect(auth)
     server = Server(wire)
-    terminal = Terminal(server, FaceSDK(library), say=say)
+    console = None if board else _console(options)
+    terminal = Terminal(
+        server,
+        FaceSDK(library, version=options.sdk_version, clock=auth.now),
+        say=say,
+        screen=board or console,
+        mounting=mounting(options),
+        aggregate=options.aggregate,
+    )
+    keychain = rotation.Rotation(options.state, server, auth, every=options.rotate_every, say=say)
+    upkeep = Upkeep(
+        terminal,
+        server,
+        sdk_version=sdk_version,
+        say=say,
+        state=options.state,
+        wipe=console.wipe if console else None,
+        after_beat=keychain.consider,
+    )
     report = _print_json if options.json else _ignore
     try:
+        if options.rotate_key:
+            rotation.rotate(options.state, server, auth)
+            say("已更换终端密钥")
         if options.once:
-            beat(terminal, server, sdk_version=sdk_version, say=say)
+            terminal.tidy()
+            upkeep.beat()
             return _once(terminal, guests, say=say, report=report, recognise=options.recognise)
         run(
             terminal,
-            server,
             guests,
-            every=options.every,
-            sdk_version=sdk_version,
+            upkeep,
+            every=0 if board else options.every,
             say=say,
             report=report,
             recognise=options.recognise,
@@ -122,54 +172,38 @@ def _identify(
 
 
 def _lobby(
-    options: argparse.Namespace, say: Say, transport: httpx.BaseTransport | None
+    options: argparse.Namespace,
+    say: Say,
+    transport: httpx.BaseTransport | None,
+    board: Board | None,
 ) -> tuple[people.Guests, Library, str]:
     if not options.sdk.startswith(SIMULATED):
-        return people.AtConsole(say), CLibrary(Path(options.sdk)), "unknown"
+        version = options.sdk_version or "unknown"
+        return board or people.AtConsole(say), CLibrary(Path(options.sdk)), version
     crowd = people.Synthetic(_people(options))
     url = options.sdk.removeprefix(SIMULATED)
-    return crowd, SimulatedLibrary(url, crowd.face, transport=transport), "simulated"
+    face = partial(_next_face, crowd) if board else crowd.face
+    return board or crowd, SimulatedLibrary(url, face, transport=transport), "simulated"
+
+
+def _next_face(crowd: people.Synthetic) -> str:
+    """Bring somebody before the simulated camera of a terminal at which real hands press."""
+    crowd.arrive()
+    return crowd.face()
 
 
 def _people(options: argparse.Namespace) -> Iterator[people.Person]:
     if options.person:
-        return iter([people.Person(options.person)])
+        person = people.Person(options.person)
+        return iter([person]) if options.kiosk is None else itertools.repeat(person)
     if options.once:
         return iter([people.stranger()])
     return people.passers_by(random.Random())
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m devices.agent", description="刷脸终端程序")
-    parser.add_argument("--server", required=True, metavar="URL", help="医院服务器地址")
-    parser.add_argument(
-        "--state", required=True, type=Path, metavar="DIR", help="密钥与激活信息目录"
-    )
-    parser.add_argument("--activate", default="", metavar="CODE", help="后台生成的一次性激活码")
-    parser.add_argument(
-        "--algorithm",
-        choices=get_args(keys.Algorithm),
-        default="ecdsa-p256-sha256",
-        help="激活时生成的密钥种类",
-    )
-    parser.add_argument(
-        "--sdk",
-        default=f"{SIMULATED}http://127.0.0.1:8001",
-        metavar="simulated:URL | PATH",
-        help="微信模拟器地址，或人脸组件动态库的路径",
-    )
-    parser.add_argument(
-        "--recognise", action="store_true", help="只识别已建档患者，不建档，不查询实名"
-    )
-    parser.add_argument(
-        "--once", action="store_true", help="只接待一位；建档（或识别）成功则退出码为 0"
-    )
-    parser.add_argument("--json", action="store_true", help="每位一行 JSON，过程改写到标准错误")
-    parser.add_argument(
-        "--every", type=float, default=5.0, metavar="SECONDS", help="两位之间的间隔秒数"
-    )
-    parser.add_argument("--person", default="", metavar="ID", help="模拟器中的人员编号（仅模拟）")
-    return parser.parse_args(arguments)
+def _console(options: argparse.Namespace) -> Console | None:
+    out = sys.stderr if options.json else sys.stdout
+    return Console(out) if out.isatty() else None
 
 
 def _teller(*, to_stderr: bool) -> Say:

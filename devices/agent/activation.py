@@ -10,8 +10,10 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,12 +32,20 @@ class NotActivated(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """This box: the key it signs with, and what the server calls it."""
+    """
+    This box: the key it signs with, and what the server calls it.
 
+    :ivar registered_at: when the key was, unix seconds of the server's
+    :ivar retiring: the id of the key before, as long as the server may still take it
+    """
+
+    id: str
     serial: str
     store: str
     key_id: str
     key: keys.PrivateKey = field(repr=False)
+    registered_at: float
+    retiring: str = ""
 
     def auth(self) -> TerminalAuth:
         return TerminalAuth(self.key, self.key_id)
@@ -66,14 +76,8 @@ def activate(
         )
     finally:
         wire.close()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(state / f"{key_id}.pem", keys.to_pem(key))
-    record = json.dumps(asdict(registration), ensure_ascii=False, indent=2)
-    _write(state / RECORD, record.encode())
-    for old in state.glob("*.pem"):
-        if old.stem != key_id:
-            old.unlink()
-    return recall(state)
+    keep(state, key)
+    return _settle(state, asdict(registration))
 
 
 def recall(state: Path) -> Identity:
@@ -84,12 +88,70 @@ def recall(state: Path) -> Identity:
     :raises keys.UnusableKey: the key file is damaged
     """
     try:
-        record = json.loads((state / RECORD).read_bytes())
+        record = _read(state)
         key = keys.from_pem((state / f"{record['key_id']}.pem").read_bytes())
-        serial, store = record["terminal"]["serial"], record["store"]["name"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Identity(
+            id=record["terminal"]["id"],
+            serial=record["terminal"]["serial"],
+            store=record["store"]["name"],
+            key_id=record["key_id"],
+            key=key,
+            registered_at=float(record["server_time"]),
+            retiring=record.get("retiring", ""),
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         raise NotActivated from None
-    return Identity(serial=serial, store=store, key_id=record["key_id"], key=key)
+
+
+def keep(state: Path, key: keys.PrivateKey) -> keys.PrivateKey:
+    """Write a key to its file; it is this terminal's once the record names it."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(state / f"{keys.key_id(key)}.pem", keys.to_pem(key))
+    return key
+
+
+def unregistered(state: Path, *, but: Identity) -> keys.PrivateKey | None:
+    """Return a key that was made for `replace_key` before, and not heard of since."""
+    for path in state.glob("*.pem"):
+        if path.stem != but.key_id:
+            with suppress(keys.UnusableKey):
+                return keys.from_pem(path.read_bytes())
+    return None
+
+
+def drop(state: Path, key_id: str) -> None:
+    """Forget a key that never came to be this terminal's."""
+    (state / f"{key_id}.pem").unlink()
+
+
+def replace_key(state: Path, key_id: str, *, registered_at: float, retiring: str) -> Identity:
+    """Sign with `key_id` from now on; the key before is kept until `retired`."""
+    changed = {"key_id": key_id, "server_time": registered_at, "retiring": retiring}
+    _write(state / RECORD, _json(_read(state) | changed))
+    return recall(state)
+
+
+def retired(state: Path) -> Identity:
+    """Forget the key before: the server has cut it off."""
+    return _settle(state, {**_read(state), "retiring": ""})
+
+
+def _settle(state: Path, record: dict[str, Any]) -> Identity:
+    """Write the record, and keep no key but the one it names."""
+    _write(state / RECORD, _json(record))
+    for path in state.glob("*.pem"):
+        if path.stem != record["key_id"]:
+            path.unlink()
+    return recall(state)
+
+
+def _read(state: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((state / RECORD).read_bytes())
+    return record
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=2).encode()
 
 
 def connector(server: str, *, transport: httpx.BaseTransport | None = None) -> Connect:

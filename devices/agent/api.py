@@ -118,10 +118,29 @@ class Server:
         }
         return _shaped(_registration, self._wire.post("terminals/activation/", body))
 
-    def authinfo(self, rawdata: str, *, refresh: bool = False) -> Credential:
-        """Return a credential; `refresh` when the SDK says the last one has expired."""
+    def add_key(self, public_key: str, *, proof: str) -> float:
+        """
+        Register this terminal's next key; return when that was, unix seconds.
+
+        :param proof: base64 signature by the new key over what both keys and the terminal are
+        """
+        answer = self._wire.post("terminals/keys/", {"public_key": public_key, "proof": proof})
+        return _shaped(lambda registered: moment(registered["created_at"]), answer)
+
+    def retire_key(self, key_id: str) -> None:
+        """Have the terminal's other key cut off."""
+        self._wire.delete(f"terminals/keys/{key_id}/")
+
+    def authinfo(
+        self, rawdata: str, *, refresh: bool = False, patience: float | None = None
+    ) -> Credential:
+        """
+        Return a credential; `refresh` when the last one has expired, or is about to.
+
+        :param patience: seconds the call may be retried, if not the wire's own
+        """
         body = {"rawdata": rawdata} | ({"refresh": True} if refresh else {})
-        return _shaped(_credential, self._wire.post("authinfo/", body))
+        return _shaped(_credential, self._wire.post("authinfo/", body, patience=patience))
 
     def notice(self) -> Notice:
         return _shaped(_notice, self._wire.get("notice/"))
@@ -142,7 +161,9 @@ class Server:
 
     def see(self, session: Session, seen: Sighting | Member) -> Session:
         """Say whom the SDK saw: a `Sighting` in a FACE_AUTH session, a `Member` in the other."""
-        body = {name: value for name, value in asdict(seen).items() if value}
+        ids = asdict(seen)
+        ids.pop("telephone_used", None)
+        body = {name: value for name, value in ids.items() if value}
         return _shaped(_session, self._wire.post(f"face-sessions/{session.id}/sighting/", body))
 
     def authorize(self, session: Session, result: AuthResult) -> Session:
@@ -156,12 +177,24 @@ class Server:
         """Return the session as it is, or as soon as it moves, within `wait` seconds."""
         return _shaped(_session, self._wire.get(f"face-sessions/{session.id}/", wait=wait))
 
-    def heartbeat(self, *, camera: str, clock: float, sdk_version: str, os: str) -> Presence:
+    def heartbeat(
+        self,
+        *,
+        camera: str,
+        clock: float,
+        sdk_version: str,
+        os: str,
+        disk_free_mb: int,
+        uptime: int,
+        last_error: str = "",
+    ) -> Presence:
         """
-        Say that we are here.
+        Say that we are here, once: the next heartbeat is soon.
 
         :param camera: `ready`, `busy` or `missing`
         :param clock: the device's own time, uncorrected, unix seconds
+        :param uptime: seconds this program has been running
+        :param last_error: a code of capitals and underscores, of a failure since the last one
         """
         body = {
             "agent_version": __version__,
@@ -169,8 +202,12 @@ class Server:
             "os": os,
             "camera": camera,
             "clock": clock,
+            "disk_free_mb": disk_free_mb,
+            "uptime": uptime,
         }
-        return _shaped(_presence, self._wire.post("heartbeat/", body))
+        if last_error:
+            body["last_error"] = last_error
+        return _shaped(_presence, self._wire.post("heartbeat/", body, patience=0))
 
 
 def _shaped(build: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:

@@ -28,6 +28,11 @@ def make(algorithm: Algorithm) -> PrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+def algorithm(key: PrivateKey) -> Algorithm:
+    """Return which of the two kinds `key` is."""
+    return "ed25519" if isinstance(key, ed25519.Ed25519PrivateKey) else "ecdsa-p256-sha256"
+
+
 def to_pem(key: PrivateKey) -> bytes:
     """Return the private key as unencrypted PKCS #8 PEM: for a file of mode 0600 only."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,19 +1,19 @@
-"""Visit after visit, through outages and restarts, with a heartbeat in between."""
+"""Visit after visit, through outages and restarts."""
 
-import platform
+import math
 import time
 from collections.abc import Callable
 
-from devices.agent.api import Problem, Server, Unreachable
-from devices.agent.people import Guests
+from devices.agent.api import Problem, Unreachable
+from devices.agent.people import Guests, Left
+from devices.agent.upkeep import Upkeep, describe
 from devices.agent.visit import Say, Terminal, Visit
 from devices.sdk.errors import SDKError
 
-__all__ = ["Visit", "attempt", "beat", "describe", "run"]
+__all__ = ["Visit", "attempt", "run"]
 
-HEARTBEAT = 30.0  # seconds; the server calls a terminal silent after three minutes
 WAIT_AFTER_FAILURE = 5.0  # seconds, when the server names no other
-LONGEST_OS = 64  # characters
+SHORTEST_REST = 0.05  # seconds, so that what is due at once and fails at once is no busy loop
 
 STATES = {
     "onboarded": "建档完成",
@@ -22,19 +22,19 @@ STATES = {
     "refused": "未同意刷脸",
     "declined": "未在微信界面确认",
     "guardian_required": "未满 14 周岁，请监护人到人工窗口办理",
-    "failed": "未能建档，请到人工窗口办理",
+    "failed": "没有成功，请到人工窗口办理",
     "expired": "已超时，请重新开始",
+    "left": "无人操作，已返回",
     "interrupted": "中断，请稍后再试或到人工窗口办理",
 }
 
 
 def run(
     terminal: Terminal,
-    server: Server,
     guests: Guests,
+    upkeep: Upkeep,
     *,
     every: float,
-    sdk_version: str,
     say: Say,
     report: Callable[[Visit], None],
     recognise: bool = False,
@@ -48,24 +48,23 @@ def run(
     :param report: told how each visit ended
     :param recognise: look for people's records instead of making them
     """
-    beaten_at: float | None = None
 
     def rest(seconds: float) -> None:
-        nonlocal beaten_at
         wake_at = clock() + seconds
-        while True:
-            if beaten_at is None or clock() >= beaten_at + HEARTBEAT:
-                beaten_at = clock()
-                beat(terminal, server, sdk_version=sdk_version, say=say)
-            left = wake_at - clock()
-            if left <= 0:
-                return
-            sleep(min(left, HEARTBEAT))
+        upkeep.step()
+        while upkeep.closed or clock() < wake_at:
+            left = math.inf if upkeep.closed else wake_at - clock()
+            sleep(min(left, max(SHORTEST_REST, upkeep.pause())))
+            upkeep.step()
 
+    terminal.tidy()
+    terminal.meanwhile = upkeep.step
     rest(0)
-    while guests.arrive():
+    while guests.arrive(upkeep.step):
         visit, pause = attempt(terminal, guests, say=say, recognise=recognise)
         report(visit)
+        upkeep.note(visit)
+        del visit  # a name, if a masked one: not kept while waiting for the next
         rest(max(every, pause))
 
 
@@ -80,40 +79,33 @@ def attempt(
     receive = terminal.recognise if recognise else terminal.visit
     try:
         visit, pause = receive(consent=guests.consent), 0.0
+    except Left:
+        visit, pause = Visit("left"), 0.0
     except SDKError as exc:
-        visit, pause = Visit("interrupted", reason=f"{exc.code} {exc}"), WAIT_AFTER_FAILURE
+        visit, pause = Visit("interrupted", code=exc.code, detail=str(exc)), WAIT_AFTER_FAILURE
     except (Problem, Unreachable) as exc:
-        visit = Visit("interrupted", reason=describe(exc))
+        visit = _interrupted(exc)
         pause = WAIT_AFTER_FAILURE if exc.retry_after is None else exc.retry_after
-    say(_sentence(visit))
+    say(_sentence(visit, is_told=not terminal.screen.is_lit))
+    terminal.screen.end(
+        visit.state,
+        code=visit.code,
+        detail=visit.detail,
+        number=visit.patient,
+        masked_name=visit.masked_name,
+    )
     return visit, pause
 
 
-def beat(terminal: Terminal, server: Server, *, sdk_version: str, say: Say) -> None:
-    """Say that we are here. A heartbeat nobody hears is told, and not repeated."""
-    try:
-        presence = server.heartbeat(
-            camera=terminal.camera(),
-            clock=time.time(),
-            sdk_version=sdk_version,
-            os=f"{platform.system()} {platform.release()}"[:LONGEST_OS],
-        )
-    except (Problem, Unreachable) as exc:
-        say(f"心跳未送达：{describe(exc)}")
-        return
-    if presence.suspension:
-        say(f"本终端已停用：{presence.suspension}")
-
-
-def describe(failure: Problem | Unreachable) -> str:
-    """Return a sentence for the operator."""
+def _interrupted(failure: Problem | Unreachable) -> Visit:
     if isinstance(failure, Unreachable):
-        return f"无法连接服务器（{failure.fact}）"
-    return " ".join(filter(None, [failure.code, failure.detail]))
+        return Visit("interrupted", code="unreachable", detail=describe(failure))
+    return Visit("interrupted", code=failure.code, detail=failure.detail)
 
 
-def _sentence(visit: Visit) -> str:
-    who = "，".join(filter(None, [visit.masked_name, visit.patient and f"编号 {visit.patient}"]))
+def _sentence(visit: Visit, *, is_told: bool) -> str:
+    # Never the name: what is said here may be kept in a log.
+    who = f"编号 {visit.patient}" if is_told and visit.patient else ""
     took = "" if visit.seconds is None else f"，用时 {visit.seconds:.1f} 秒"
     what = STATES.get(visit.state, "服务器仍在处理，结果稍后可在人工窗口查询")
     why = f"（{visit.reason}）" if visit.reason else ""

@@ -1,9 +1,13 @@
 """Who comes next: synthetic passers-by for the simulator, or whoever stands at the console."""
 
+import queue
 import random
 import secrets
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,17 +15,42 @@ from devices.agent.api import Notice
 
 STRANGERS = 1_000_000  # the simulator makes up this many
 REMEMBERED = 200  # people who may come a second time
+TICK = 1.0  # seconds between two looks at what else there is to do
 YES = ("y", "yes", "是", "同意")
+
+
+def nothing() -> None:
+    """Do what there is to do meanwhile."""
+
+
+class Left(Exception):
+    """The person went away without an answer to the notice."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A yes to the notice, and to which of its purposes (by code)."""
+
+    purposes: frozenset[str]
 
 
 class Guests(Protocol):
     """Those who come to a terminal, one after the other."""
 
-    def arrive(self) -> bool:
-        """Bring the next one in front of the camera; False when nobody comes any more."""
+    def arrive(self, meanwhile: Callable[[], None] = nothing) -> bool:
+        """
+        Bring the next one in front of the camera; False when nobody comes any more.
 
-    def consent(self, notice: Notice) -> bool:
-        """Show the one who is there the notice; return whether they agree."""
+        :param meanwhile: called about once a second for as long as somebody is waited for,
+            now and, where a person takes their time, during the visit as well
+        """
+
+    def consent(self, notice: Notice) -> bool | Agreement:
+        """
+        Show the one who is there the notice; return whether, or to what, they agree.
+
+        :raises Left: they went away
+        """
 
 
 @dataclass(frozen=True)
@@ -44,7 +73,7 @@ class Synthetic:
         self._people = people
         self._person = Person("")
 
-    def arrive(self) -> bool:
+    def arrive(self, meanwhile: Callable[[], None] = nothing) -> bool:
         person = next(self._people, None)
         if person is None:
             return False
@@ -59,21 +88,54 @@ class Synthetic:
 
 
 class AtConsole:
-    """A real person, at a terminal that has a keyboard."""
+    """
+    A real person, at a terminal that has a keyboard.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    :param typed: what is typed, a line after the other
+    """
+
+    def __init__(self, say: Callable[[str], None], *, typed: Iterator[str] | None = None) -> None:
         self._say = say
+        self._typed = _Keyboard(_typed() if typed is None else typed)
+        self._meanwhile = nothing
 
-    def arrive(self) -> bool:
+    def arrive(self, meanwhile: Callable[[], None] = nothing) -> bool:
+        self._meanwhile = meanwhile
         self._say("按回车开始下一位，输入 q 结束：")
-        return _typed() not in ("q", None)
+        return self._typed.line(meanwhile) not in ("q", None)
 
     def consent(self, notice: Notice) -> bool:
         self._say(f"\n{notice.title}\n\n{notice.text}\n")
         for purpose in notice.purposes:
             self._say(f"· {purpose.label}{'' if purpose.required else '（可选，本次不勾选）'}")
         self._say(f"\n不同意也可以办理：{notice.fallback}\n同意请输入 y：")
-        return _typed() in YES
+        return self._typed.line(self._meanwhile) in YES
+
+
+class _Keyboard:
+    """Reads on a thread of its own, so that there is time for something else meanwhile."""
+
+    def __init__(self, typed: Iterator[str]) -> None:
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._typed = typed
+        self._reader: threading.Thread | None = None
+
+    def line(self, meanwhile: Callable[[], None]) -> str | None:
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
+        while True:
+            with suppress(queue.Empty):
+                line = self._lines.get(timeout=TICK)
+                if line is None:
+                    self._lines.put(None)  # nobody will type any more, however often one asks
+                return line
+            meanwhile()
+
+    def _read(self) -> None:
+        for line in self._typed:
+            self._lines.put(line.strip().lower())
+        self._lines.put(None)
 
 
 def stranger() -> Person:
@@ -105,8 +167,8 @@ def passers_by(rng: random.Random) -> Iterator[Person]:
                 yield been_here[-1]
 
 
-def _typed() -> str | None:
-    try:
-        return input().strip().lower()
-    except EOFError:
-        return None
+def _typed() -> Iterator[str]:
+    # Unbuffered: at exit the interpreter would wait for the lock of a buffer somebody reads.
+    with open(0, "rb", buffering=0, closefd=False) as keyboard:
+        for line in keyboard:
+            yield line.decode(sys.stdin.encoding, "replace")

@@ -32,14 +32,22 @@ class TerminalAuth(httpx.Auth):
     def __init__(
         self, private_key: PrivateKey, key_id: str, clock: Callable[[], float] = time.time
     ) -> None:
+        self._clock = clock
+        self.offset = 0.0
+        self.use(private_key, key_id)
+
+    def use(self, private_key: PrivateKey, key_id: str) -> None:
+        """Sign with another key from the next request on."""
         is_ed25519 = isinstance(private_key, ed25519.Ed25519PrivateKey)
         self._signer = HTTPMessageSigner(
             signature_algorithm=algorithms.ED25519 if is_ed25519 else algorithms.ECDSA_P256_SHA256,
             key_resolver=MappingKeyResolver(public_keys={}, private_keys={key_id: private_key}),
         )
         self._key_id = key_id
-        self._clock = clock
-        self.offset = 0.0
+
+    def now(self) -> float:
+        """Return the server's time, as far as it is known, in unix seconds."""
+        return self._clock() + self.offset
 
     def correct(self, server_time: float) -> None:
         """Sign in the server's time from now on (`server_time` in unix seconds)."""
@@ -49,7 +57,7 @@ class TerminalAuth(httpx.Auth):
         self._signer.sign(
             request,
             key_id=self._key_id,
-            created=datetime.fromtimestamp(self._clock() + self.offset, tz=UTC),
+            created=datetime.fromtimestamp(self.now(), tz=UTC),
             nonce=secrets.token_urlsafe(NONCE_BYTES),
             label=LABEL,
             tag=TAG,

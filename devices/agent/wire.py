@@ -24,6 +24,7 @@ SLOWEST_RETRY = 5.0  # seconds between two attempts, when the server names no ot
 BUSY = (429, 503)
 CONFLICT = 409
 SERVER_ERROR = 500
+NO_CONTENT = 204
 
 
 class Problem(Exception):
@@ -100,23 +101,37 @@ class Wire:
         """
         return self._call(lambda: self._http.build_request("GET", path, params=params or None))
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def post(
+        self, path: str, body: dict[str, Any], *, patience: float | None = None
+    ) -> dict[str, Any]:
         """
         Say it once: every attempt carries one Idempotency-Key and the same bytes.
 
+        :param patience: seconds this call may be retried, if not the wire's own
         :raises Problem, Unreachable:
         """
         content = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
         return self._call(
-            lambda: self._http.build_request("POST", path, content=content, headers=headers)
+            lambda: self._http.build_request("POST", path, content=content, headers=headers),
+            patience=patience,
         )
+
+    def delete(self, path: str) -> None:
+        """
+        Have something gone, asking again as `get` does: a second time changes nothing.
+
+        :raises Problem, Unreachable:
+        """
+        self._call(lambda: self._http.build_request("DELETE", path))
 
     def close(self) -> None:
         self._http.close()
 
-    def _call(self, build: Callable[[], httpx.Request]) -> dict[str, Any]:
-        give_up_at = self._clock() + self._patience
+    def _call(
+        self, build: Callable[[], httpx.Request], *, patience: float | None = None
+    ) -> dict[str, Any]:
+        give_up_at = self._clock() + (self._patience if patience is None else patience)
         corrected = False
         for attempt in itertools.count():
             try:
@@ -167,6 +182,8 @@ def _is_passing(problem: Problem) -> bool:
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
+    if response.status_code == NO_CONTENT:
+        return {}
     answer = _json_object(response)
     retry_after = _retry_after(response)
     if answer is None and response.status_code >= SERVER_ERROR:

@@ -1,5 +1,6 @@
 """The form of a merchant: what is uploaded is checked, and sealed before it touches the row."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -20,6 +21,8 @@ CERTIFICATES = (
 
 NO_WORKER = "后台没有工作进程的公钥，不能封存密钥：请运维人员运行 manage.py createworkerkey"
 NOT_A_PAIR = "证书与私钥不是一对，请一起更换"
+LEFT_OVER = "普通商户用签名私钥解密：请清除解密私钥，或改为服务商模式"
+OUTDATED = "打开本页后商户资料已被修改，为免覆盖未作保存：请重新打开本页再改"
 
 
 class MerchantForm(forms.ModelForm[Merchant]):
@@ -33,10 +36,14 @@ class MerchantForm(forms.ModelForm[Merchant]):
     merchant_certificate = KeyField("商户 API 证书", pem.certificate)
     decrypting_certificate = KeyField("解密证书", pem.certificate)
     wechat_public_key = KeyField("微信支付公钥", pem.wechat_public_key)
+    # Of the row as the page showed it. Whatever a page shows it sends back: an older one would
+    # undo what somebody else has changed since, a file's name the upload that took its place.
+    shown = forms.CharField(label="所见版本", required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._before = _columns(self.instance)
+        self.initial["shown"] = _version(self.instance.changed_at)
         for name, line in merchant_state.states(self.instance, at=timezone.now()).items():
             self.fields[name].help_text = line
             widget = self.fields[name].widget
@@ -51,15 +58,23 @@ class MerchantForm(forms.ModelForm[Merchant]):
 
     def clean(self) -> None:
         super().clean()
+        self._check_version()
         for slot in Slot:
             self._put(slot)
         for column in PUBLIC:
             self._put_public(column)
         for column, slot, serial in CERTIFICATES:
             self._follow(column, slot, serial)
+        self._check_decrypting()
         public_key = self.cleaned_data["wechat_public_key"]
         if public_key and not self.cleaned_data.get("wechat_public_key_id"):
             self.add_error("wechat_public_key_id", "请填写公钥编号（PUB_KEY_ID_ 开头）")
+
+    def _check_version(self) -> None:
+        rows = Merchant.objects.select_for_update().filter(pk=self.instance.pk)  # one at a time
+        now = rows.values_list("changed_at", flat=True).first()
+        if self.cleaned_data.get("shown") != _version(now):
+            self.add_error(None, OUTDATED)
 
     def _put(self, slot: Slot) -> None:
         given = self.cleaned_data.get(slot)
@@ -115,6 +130,17 @@ class MerchantForm(forms.ModelForm[Merchant]):
             self.cleaned_data[serial] = certificate.serial
         if getattr(self.instance, PRINTS[slot]) not in {"", certificate.fingerprint}:
             self.add_error(column, NOT_A_PAIR)
+
+    def _check_decrypting(self) -> None:
+        """WeChat encrypts to a direct merchant's one certificate: another key opens nothing."""
+        prints = {getattr(self.instance, column) for column in PRINTS.values()} - {""}
+        is_direct = self.cleaned_data.get("mode") == Merchant.Mode.DIRECT
+        if is_direct and len(prints) > 1:
+            self.add_error(Slot.DECRYPTING_KEY.value, LEFT_OVER)
+
+
+def _version(changed_at: datetime | None) -> str:
+    return changed_at.isoformat() if changed_at else ""
 
 
 def _columns(merchant: Merchant) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hospital.audit.recording import record
 from hospital.audit.trailed import TrailedAdmin
 from hospital.roles import May
 
-IDENTITY = ("is_active", "mode", "appid", "mch_id", "sign_type", "asks_union_id")
+IDENTITY = ("shown", "is_active", "mode", "appid", "mch_id", "sign_type", "asks_union_id")
 SUB = ("sub_appid", "sub_mch_id", "sub_serial_no")
 SECRETS = ("apiv2_key", "apiv3_key")
 SIGNING = ("signing_key", "merchant_certificate", "merchant_serial")
@@ -33,7 +33,7 @@ class MerchantAdmin(TrailedAdmin):
     view = frozenset({May.MANAGE_MERCHANTS})
     add = change = May.MANAGE_MERCHANTS
     created, changed = Action.MERCHANT_CREATE, Action.MERCHANT_CHANGE
-    stated = frozenset({"v2_base_url", "v3_base_url"})
+    stated = frozenset({"v2_base_url", "v3_base_url", "signer_url"})  # where we send what
     form = MerchantForm
     list_display = ["mch_id", "mode", "appid", "sub_mch_id", "use", "wanting", "changed_at"]
     fieldsets = [

@@ -56,9 +56,8 @@ class FaceSessionAdmin(GrantedAdmin):
 
     @admin.display(description="患者")
     def patient_shown(self, session: FaceSession) -> str:
-        if session.patient is None:
-            return "—"
-        return f"{session.patient.masked_name}  {session.patient.number}"
+        patient = session.settled_patient
+        return f"{patient.masked_name}  {patient.number}" if patient else "—"
 
     @admin.display(description="终端")
     def place(self, session: FaceSession) -> str:
@@ -80,7 +79,7 @@ class FaceSessionAdmin(GrantedAdmin):
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
-            patients = [session.patient for session in listed["cl"].result_list]
+            patients = [session.settled_patient for session in listed["cl"].result_list]
             _show(request, patients, ticks=by_itself(request))
         return response
 
@@ -88,7 +87,7 @@ class FaceSessionAdmin(GrantedAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         session: FaceSession = context["original"]
-        _show(request, [session.patient], ticks=False)
+        _show(request, [session.settled_patient], ticks=False)
         steps = [
             {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
             for event in Event.objects.on(session).order_by("id")

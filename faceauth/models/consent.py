@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -31,7 +31,14 @@ def purposes_shape(value: Any) -> None:
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def in_force(self, at: datetime) -> "Notice | None":
-        return self.filter(in_force_from__lte=at).order_by("-in_force_from").first()
+        return self._latest(at).first()
+
+    def version_in_force(self, at: datetime) -> int | None:
+        """Return the number alone: a heartbeat has no use for the text."""
+        return self._latest(at).values_list("version", flat=True).first()
+
+    def _latest(self, at: datetime) -> Self:
+        return self.filter(in_force_from__lte=at).order_by("-in_force_from")
 
 
 class Notice(models.Model):

@@ -146,6 +146,11 @@ class FaceSession(models.Model):
     def is_final(self) -> bool:
         return self.state in self.FINAL
 
+    @property
+    def settled_patient(self) -> Patient | None:
+        """Who it was; before the end, `patient` is but the terminal's word."""
+        return self.patient if self.is_final else None
+
     def see(self, *, face_sid: str, index: str, presumed: Patient | None = None) -> None:
         """
         Note who is to be asked about.

@@ -60,10 +60,26 @@ class Action(enum.Enum):
     TERMINAL_ACTIVATE = _kind(
         "terminal.activate", "激活终端", "key_id", "algorithm", severity=Severity.NOTICE
     )
+    TERMINAL_REPLACE = _kind(
+        "terminal.replace", "新设备接替在线终端", "key_id", "key_ids", severity=Severity.WARNING
+    )
+    TERMINAL_SILENT = _kind("terminal.silent", "终端失联", "seconds", severity=Severity.WARNING)
+    TERMINAL_RETURN = _kind("terminal.return", "终端恢复联络", "seconds", severity=Severity.NOTICE)
     TERMINAL_SUSPEND = _kind(
         "terminal.suspend", "停用终端", severity=Severity.WARNING, needs_reason=True
     )
     TERMINAL_RESUME = _kind("terminal.resume", "恢复终端", severity=Severity.NOTICE)
+    KEY_ADD = _kind(
+        "terminal.key_add",
+        "登记终端新密钥",
+        "key_id",
+        "algorithm",
+        "signed_by",
+        severity=Severity.NOTICE,
+    )
+    KEY_RETIRE = _kind(
+        "terminal.key_retire", "终端停用旧密钥", "key_id", "signed_by", severity=Severity.NOTICE
+    )
     KEY_REVOKE = _kind("terminal.key_revoke", "吊销终端密钥", "key_id", severity=Severity.WARNING)
     TERMINAL_DENIED = _kind(
         "terminal.denied",
@@ -82,6 +98,7 @@ class Action(enum.Enum):
         "fields",
         "v2_base_url",
         "v3_base_url",
+        "signer_url",
         severity=Severity.WARNING,
     )
     MERCHANT_EXPIRING = _kind(
@@ -109,10 +126,22 @@ class Action(enum.Enum):
     )
     # One visit
     SESSION_OPEN = _kind(
-        "session.open", "同意告知书", "notice_version", "notice_digest", "purposes", "consent"
+        "session.open",
+        "同意告知书",
+        "kind",
+        "notice_version",
+        "notice_digest",
+        "purposes",
+        "consent",
     )
     SESSION_REFUSE = _kind(
-        "session.refuse", "不同意告知书", "notice_version", "notice_digest", "purposes", "consent"
+        "session.refuse",
+        "不同意告知书",
+        "kind",
+        "notice_version",
+        "notice_digest",
+        "purposes",
+        "consent",
     )
     SESSION_SEE = _kind("session.see", "识别人脸")
     SESSION_RECOGNISE = _kind(

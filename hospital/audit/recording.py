@@ -66,6 +66,42 @@ def record(
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("record() belongs in the transaction of what it records")
+    return _append(action, by=by, on=on, at=at, outcome=outcome, reason=reason, **facts)
+
+
+def record_alone(
+    action: Action,
+    *,
+    by: HasActor | Actor,
+    on: models.Model | None,
+    at: dt.datetime,
+    **facts: object,
+) -> Event:
+    """
+    Write one event about what changed nothing else; on disk when this returns.
+
+    :raises: as `record`, but needs no transaction: one statement is one
+    """
+    return _append(action, by=by, on=on, at=at, outcome="success", reason="", **facts)
+
+
+def mac(payload: str) -> bytes:
+    """Return HMAC-SM3 over the canonical line (GB/T 39786-2021 8.4: integrity of log records)."""
+    code = _keyed().copy()
+    code.update(payload.encode())
+    return code.finalize()
+
+
+def _append(
+    action: Action,
+    *,
+    by: HasActor | Actor,
+    on: models.Model | None,
+    at: dt.datetime,
+    outcome: Outcome,
+    reason: str,
+    **facts: object,
+) -> Event:
     kind = action.value
     if unknown := facts.keys() - kind.facts:
         raise ValueError(f"{kind.tag} knows no {', '.join(sorted(unknown))}")
@@ -90,13 +126,6 @@ def record(
     event = Event(uid=uid, payload=payload, mac=mac(payload), mac_key=MAC_KEY_ID)
     event.save()
     return event
-
-
-def mac(payload: str) -> bytes:
-    """Return HMAC-SM3 over the canonical line (GB/T 39786-2021 8.4: integrity of log records)."""
-    code = _keyed().copy()
-    code.update(payload.encode())
-    return code.finalize()
 
 
 @cache

@@ -113,10 +113,11 @@ def _wait(processes: Processes, terminal: "subprocess.Popen[bytes]") -> bytes:
 
 def _show(place: Installation) -> None:
     print("─" * 60)
+    print(f" 模拟微信   {place.simulator}/")
     print(f" 管理后台   {place.server}/admin/")
     for login in json.loads(place.logins.read_text()):
         print(f" {login['role']:　<6} {login['username']:<10} {login['password']}")
-    print(f" 接口描述   {place.server}/api/openapi.yaml")
+    print(f" 接口说明   {place.server}/api/docs")
     print(" 停止 Ctrl-C   重置 make demo-reset   换端口 make demo PORT=8080")
     print("─" * 60, flush=True)
 

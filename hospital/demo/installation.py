@@ -55,7 +55,8 @@ class Installation:
         for place in (self.var, self.logs, self.broker, self.broker_control):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {
-            **os.environ,
+            # What is only some processes' own is not inherited either.
+            **{name: value for name, value in os.environ.items() if name != "WORKER_KEY_FILE"},
             "DJANGO_SETTINGS_MODULE": "hospital.settings",
             "PYTHONUNBUFFERED": "1",
             "VAR_DIR": str(self.var),

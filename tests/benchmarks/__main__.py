@@ -1,5 +1,6 @@
 """
-What a query of WeChat costs, as ratios to the work nobody can avoid: `make bench`.
+What we cost: asking WeChat, beside the work nobody can avoid; answering terminals, beside a
+bare view. `make bench`.
 
 Ends with 1 if a goal was missed in three quarters of the rounds, else with 0: a noisy machine
 proves nothing either way.
@@ -10,41 +11,21 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import cases
+from tests.benchmarks import api, cases, servers
 from tests.benchmarks.cases import CASES, THREADS, Case, Ratio
-from tests.benchmarks.paired import Rounds, measure
+from tests.benchmarks.lines import Goal, Line, printed
+from tests.benchmarks.paired import Quartiles, Rounds, measure
 
 ROUNDS = {"quick": 15, "full": 45}
 RSA_OPERATIONS = 4  # sign, verify, decrypt twice
 LIBRARIES = ("cryptography", "httpx", "requests", "wechatpayv3")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One metric as it is printed, and as it goes into the file."""
-
-    id: str
-    name: str
-    median: float
-    q1: float
-    q3: float
-    goal: float | None
-    verdict: str
-    how: str
-
-    def __str__(self) -> str:
-        goal = f"goal<={self.goal:.2f}" if self.goal is not None else ""
-        spread = f"[{self.q1:.2f}..{self.q3:.2f}]"
-        return (
-            f"{self.id:<4} {self.name:<28} {self.median:6.2f} {spread:<15} {goal:<11} "
-            f"{self.verdict:<6} ({self.how})"
-        )
 
 
 def main() -> int:
@@ -54,13 +35,15 @@ def main() -> int:
     for case in CASES:
         rounds = _measured(case, rounds=ROUNDS[asked.profile])
         costs |= {name: rounds.microseconds(name) / case.calls for name in rounds.seconds}
-        lines += _printed(_line(ratio, rounds) for ratio in case.ratios)
-    lines += _printed(_counts())
+        lines += printed(_line(ratio, rounds) for ratio in case.ratios)
+    lines += printed(_counts())
+    lines += _answering(ROUNDS[asked.profile], everywhere=asked.profile == "full", costs=costs)
     machine = {**_machine(), "steal_percent": _steal(began, _ticks())}
     print("µs of CPU:", "; ".join(f"{name} {cost:.0f}" for name, cost in costs.items()))
     print("; ".join(f"{name} {value}" for name, value in machine.items()))
     if asked.json:
-        report = {"machine": machine, "lines": [asdict(line) for line in lines], "cpu_us": costs}
+        each = [{**asdict(line), "verdict": line.verdict} for line in lines]
+        report = {"machine": machine, "lines": each, "cpu_us": costs}
         asked.json.write_text(json.dumps(report, indent=2) + "\n")
     return 1 if any(line.verdict == "FAIL" for line in lines) else 0
 
@@ -83,9 +66,8 @@ def _measured(case: Case, *, rounds: int) -> Rounds:
 
 def _line(ratio: Ratio, rounds: Rounds) -> Line:
     found = rounds.ratio(ratio.one, ratio.other)
-    verdict = "" if ratio.goal is None else found.verdict(ratio.goal)
-    how = f"cpu, {len(rounds)} rounds"
-    return Line(ratio.id, ratio.name, found.median, found.q1, found.q3, ratio.goal, verdict, how)
+    goal = None if ratio.goal is None else Goal(ratio.goal)
+    return Line(ratio.id, ratio.name, found, goal, f"cpu, {len(rounds)} rounds")
 
 
 def _counts() -> Iterator[Line]:
@@ -95,14 +77,23 @@ def _counts() -> Iterator[Line]:
 
 
 def _count(name_id: str, name: str, found: float, *, goal: int) -> Line:
-    verdict = "PASS" if found <= goal else "FAIL"
-    return Line(name_id, name, found, found, found, goal, verdict, "count")
+    return Line(name_id, name, Quartiles(found, found, found), Goal(goal), "count")
 
 
-def _printed(lines: Iterable[Line]) -> Iterator[Line]:
-    for line in lines:
-        print(line, flush=True)
-        yield line
+def _answering(rounds: int, *, everywhere: bool, costs: dict[str, float]) -> list[Line]:
+    """Measure the terminals' API on what a hospital runs it on, or failing that on SQLite."""
+    lines: list[Line] = []
+    services = servers.services()
+    if services is None:
+        print("no PostgreSQL and Redis here: on SQLite, where no goal is set")
+    for where in [services, None] if services and everywhere else [services]:
+        with tempfile.TemporaryDirectory() as var, servers.running(Path(var), where) as site:
+            figures = api.measure(api.contestants(site), rounds=rounds)
+        place = "PostgreSQL + Redis" if where else "SQLite"
+        lines += printed(api.lines(figures, judged=where is not None, where=place))
+        print(f"{place}:", "; ".join(map(figures.summary, figures.rates)), flush=True)
+        costs |= {f"{name}, {place}": figures.cpu.microseconds(name) for name in figures.rates}
+    return lines
 
 
 def _machine() -> dict[str, Any]:

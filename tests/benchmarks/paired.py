@@ -49,12 +49,6 @@ class Quartiles:
     def of(cls, values: list[float]) -> "Quartiles":
         return cls(*statistics.quantiles(values, n=4, method="inclusive"))
 
-    def verdict(self, goal: float) -> str:
-        """PASS or FAIL where three quarters of the rounds agree, else NOISY."""
-        if self.q3 <= goal:
-            return "PASS"
-        return "FAIL" if self.q1 > goal else "NOISY"
-
 
 def each(act: Callable[[], object]) -> Batch:
     """Return the batch that calls `act`."""

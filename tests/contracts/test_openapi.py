@@ -20,3 +20,11 @@ def test_it_is_served_as_committed(client):
 
     assert served.status_code == 200
     assert served.content.decode() == COMMITTED.read_text()
+
+
+def test_the_page_for_integrators_needs_no_login_and_nothing_from_elsewhere(client):
+    page = client.get("/api/docs")
+
+    assert page.status_code == 200
+    assert '<html lang="zh-hans">' in page.content.decode()
+    assert "//" not in page.content.decode().replace("<!DOCTYPE html>", "")

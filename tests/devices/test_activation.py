@@ -1,9 +1,12 @@
 """A one-time code becomes a terminal's key."""
 
-from datetime import timedelta
+import io
+import json
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
+from django.core.management import CommandError, call_command
 from django.core.wsgi import get_wsgi_application
 from django.utils import timezone
 
@@ -146,6 +149,94 @@ def test_a_new_box_cuts_the_old_one_off(terminal, lin, box, activate):
 
     assert terminal.keys.in_force().get().pk == keys.key_id(replacement)
     assert Event.objects.filter(action="terminal.key_revoke").count() == 1
+
+
+def heard(terminal, *, ago):
+    Terminal.objects.filter(pk=terminal.pk).update(last_seen_at=timezone.now() - ago)
+    terminal.refresh_from_db()
+
+
+def test_taking_a_live_terminals_place_is_on_record(terminal, lin, box, activate):
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), box)
+    heard(terminal, ago=timedelta(hours=23))
+    replacement = keys.make("ed25519")
+
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), replacement)
+
+    event = json.loads(Event.objects.filter(action="terminal.replace").get().payload)
+    assert event["severity"] == "warning"
+    assert event["facts"]["key_ids"] == [keys.key_id(box)]
+    assert event["facts"]["key_id"] == keys.key_id(replacement)
+    terminal.refresh_from_db()
+    assert timezone.now() - terminal.replaced_at < timedelta(minutes=1)
+    assert TerminalKey.objects.get(pk=keys.key_id(box)).ending == TerminalKey.Ending.REPLACED
+
+
+def test_a_box_nobody_heard_for_long_is_replaced_quietly(terminal, lin, box, activate):
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), box)
+    heard(terminal, ago=timedelta(hours=25))
+
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), keys.make("ed25519"))
+
+    assert not Event.objects.filter(action="terminal.replace").exists()
+    terminal.refresh_from_db()
+    assert terminal.replaced_at is None
+
+
+def test_who_has_no_key_any_more_is_not_replaced(terminal, lin, box, activate):
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), box)
+    heard(terminal, ago=timedelta(0))
+    activation.revoke(terminal.keys.get(), by=lin, at=timezone.now())
+
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), keys.make("ed25519"))
+
+    assert not Event.objects.filter(action="terminal.replace").exists()
+
+
+def command(*arguments):
+    out = io.StringIO()
+    call_command("createactivation", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_a_script_gets_a_code_that_works(terminal, box, activate):
+    issued = json.loads(command("T-7", "--json"))
+
+    assert activate(issued["code"], box).status_code == 201
+    left = datetime.fromisoformat(issued["expires_at"]) - timezone.now()
+    assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+    event = Event.objects.filter(action="terminal.activation").get()
+    assert event.actor_type == "system"
+    assert issued["code"] not in event.payload
+
+
+def test_the_command_says_the_code_to_a_person(terminal, box, activate):
+    said = command("T-7")
+
+    assert "15 分钟内有效" in said
+    assert activate(said.split("：")[1].split("（")[0], box).status_code == 201
+
+
+def test_the_command_replaces_no_live_terminal_unasked(terminal, lin, box, activate):
+    activate(activation.issue(terminal, by=lin, at=timezone.now()), box)
+    heard(terminal, ago=timedelta(0))
+
+    with pytest.raises(CommandError, match="--replace"):
+        command("T-7")
+
+    assert not Activation.objects.exists()
+    assert "激活码" in command("T-7", "--replace")
+
+
+def test_the_command_knows_no_other_terminal(db):
+    with pytest.raises(CommandError, match="没有这个编号"):
+        command("T-8")
+
+
+def test_what_a_scanner_reads_names_server_and_code():
+    said = activation.invitation("ABCD-EFGH-JKLM", server="https://jiandang.example/")
+
+    assert said == "face-terminal:https://jiandang.example#ABCD-EFGH-JKLM"
 
 
 def test_a_key_belongs_to_one_terminal(terminal, store, lin, box, activate):

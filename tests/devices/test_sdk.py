@@ -1,55 +1,16 @@
-import base64
-import ctypes
-import json
-import shutil
-import subprocess
+import re
 import traceback
 from dataclasses import replace
 
-import httpx
 import pytest
 
-from devices.sdk import FaceParams, FaceSDK, errors
-from devices.sdk.binding import CLibrary
-from devices.sdk.simulated import SimulatedLibrary
+from devices.sdk import FaceParams, FaceSDK, Proxy, Window, errors
 
 NOW = 1_540_901_425
 PARAMS = FaceParams(
     appid="wx97debaxyzabcca2", mch_id="1281087510", store_id="IMG001", authinfo="authinfo-1"
 )
-TERMS = {"appid": "wx97debaxyzabcca2", "mch_id": "1281087510", "store_id": "IMG001"}
 MEMBER_PARAMS = replace(PARAMS, face_authtype="FACEID-ONCE")
-
-# A camera of the documented ABI. It overwrites an answer it gets back, so that reading one
-# after its release shows, and counts the answers nobody gave back.
-C_CAMERA = r"""
-#include <stdlib.h>
-#include <string.h>
-
-static const char *ANSWER =
-    "{\"return_code\":\"SUCCESS\",\"return_msg\":\"\xe6\x88\x90\xe5\x8a\x9f\",\"face_sid\":\"sid-1\"}";
-char seen[65536];
-int outstanding = 0;
-
-int wxpayCallFaceService(const char *req, unsigned int size, char **resp, unsigned int *resp_size) {
-    if (strlen(req) != size) return 2;
-    strcpy(seen, req);
-    if (strstr(req, "releaseWxpayface")) return 7;
-    const char *answer = strstr(req, "initWxpayface") ? "[]" : ANSWER;
-    *resp_size = strlen(answer);
-    *resp = malloc(*resp_size);  /* no terminating zero: only the size says where it ends */
-    memcpy(*resp, answer, *resp_size);
-    outstanding++;
-    return 0;
-}
-
-void wxpayReleaseResponse(char **resp) {
-    memset(*resp, 'X', 2);
-    free(*resp);
-    *resp = NULL;
-    outstanding--;
-}
-"""
 
 
 class ScriptedLibrary:
@@ -64,33 +25,6 @@ class ScriptedLibrary:
         return self.answers.pop(0)
 
 
-class Room:
-    """The simulator's camera endpoints, as an HTTP handler."""
-
-    def __init__(self):
-        self.posted = []
-
-    def __call__(self, request):
-        self.posted.append((request.url.path, json.loads(request.content)))
-        answer = {"return_code": "SUCCESS", "return_msg": "SUCCESS"}
-        if request.url.path == "/_sim/scan":
-            answer |= {"face_sid": "sid-1", "openid": "openid-1"}
-        if request.url.path == "/_sim/userinfo":
-            answer |= {"openid": "openid-1", "nickname": "三三"}
-        return httpx.Response(200, json=answer)
-
-
-@pytest.fixture
-def c_camera(tmp_path):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler (cc or gcc): the ABI of the binding is not tested")
-    source, library = tmp_path / "camera.c", tmp_path / "camera.so"
-    source.write_text(C_CAMERA)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
-    return library
-
-
 def ok(**fields):
     return {"return_code": "SUCCESS", "return_msg": "SUCCESS", **fields}
 
@@ -98,11 +32,6 @@ def ok(**fields):
 def sdk(*answers):
     library = ScriptedLibrary(*answers)
     return FaceSDK(library, clock=lambda: NOW + 0.9), library
-
-
-def simulated(room, person="stranger-1"):
-    transport = httpx.MockTransport(room)
-    return FaceSDK(SimulatedLibrary("http://room", lambda: person, transport=transport))
 
 
 def test_commands_are_the_documented_json():
@@ -133,6 +62,132 @@ def test_commands_are_the_documented_json():
         {"cmd": "getWxpayAuth", **common, **asked, "quit_face_auth": "1"},
         {"cmd": "releaseWxpayface", **common},
     ]
+
+
+def test_a_proxy_and_a_rotation_are_the_documented_json():
+    camera, library = sdk(ok(), ok())
+    proxy = Proxy(ip="10.123.10.11", port="8356", user="username", passwd="password", type=2)
+
+    camera.init(proxy=proxy, camera_rotation=3)
+    camera.init(proxy=Proxy(ip="10.123.10.11", port="8356"))
+
+    way_out = {"ip": "10.123.10.11", "port": "8356"}
+    login = {"user": "username", "passwd": "password"}
+    common = {"cmd": "initWxpayface", "version": "1", "now": NOW}
+    assert library.requests == [
+        {**common, **way_out, **login, "proxy_type": 2, "camera_rotation": 3},
+        {**common, **way_out},
+    ]
+
+
+def test_no_proxy_is_said_as_a_number():
+    camera, library = sdk(ok())
+
+    camera.init(proxy=Proxy(ip="10.0.0.1", port="1", type=0))
+
+    assert library.requests[0]["proxy_type"] == 0
+
+
+@pytest.mark.parametrize("wrong", [{"port": "http"}, {"port": "８３"}, {"type": 4}, {"type": "2"}])
+def test_a_proxy_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Proxy(**{"ip": "10.0.0.1", "port": "8356", **wrong})
+
+
+def test_where_wechats_screen_opens_is_said_in_strings():
+    camera, library = sdk(ok(face_sid="sid-1"), ok(openid="openid-1"))
+    window = Window(screen_index=2, no_focus=True, no_keyboard=True)
+
+    camera.code(PARAMS, window=window)
+    camera.user_info(MEMBER_PARAMS, ask_unionid=False, window=window)
+
+    scan, look = library.requests
+    assert (scan["screen_index"], scan["disable_keyboard"]) == ("2", "1")
+    assert (look["screen_index"], look["use_window_nofocus"]) == ("2", "1")
+    assert "use_window_nofocus" not in scan
+    assert "disable_keyboard" not in look
+
+
+def test_what_a_scan_may_be_told_besides_is_the_documented_json():
+    camera, library = sdk(ok(face_sid="sid-1", telephone_used=1))
+
+    sighting = camera.code(PARAMS, ask_token=True, openid="openid-1", telephone="13000000000")
+
+    [request] = library.requests
+    assert {name: request[name] for name in ("token", "openid", "telephone")} == {
+        "token": "1",
+        "openid": "openid-1",
+        "telephone": "13000000000",
+    }
+    assert sighting.telephone_used
+
+
+@pytest.mark.parametrize("face_authtype", ["FACEPAY", "FACEPAY_DELAY", "FACEID-ONCE", ""])
+def test_no_other_mode_than_real_names_is_ever_called(face_authtype):
+    camera, library = sdk()
+
+    with pytest.raises(errors.ModeRefused):
+        camera.code(replace(PARAMS, face_authtype=face_authtype))
+
+    assert library.requests == []
+
+
+@pytest.mark.parametrize("face_authtype", ["FACE_AUTH", "FACEID-LOOP", ""])
+def test_no_other_mode_than_one_look_is_ever_called(face_authtype):
+    camera, library = sdk()
+
+    with pytest.raises(errors.ModeRefused):
+        camera.user_info(replace(PARAMS, face_authtype=face_authtype), ask_unionid=True)
+
+    assert library.requests == []
+
+
+CALLS = {
+    "init": (lambda sdk: sdk.init(), "1.12"),
+    "proxy": (lambda sdk: sdk.init(proxy=Proxy(ip="10.0.0.1", port="1")), "1.12"),
+    "proxy type": (lambda sdk: sdk.init(proxy=Proxy(ip="10.0.0.1", port="1", type=1)), "1.18"),
+    "rotation": (lambda sdk: sdk.init(camera_rotation=1), "1.18"),
+    "rawdata": (lambda sdk: sdk.rawdata(), "1.12"),
+    "code": (lambda sdk: sdk.code(PARAMS), "1.12"),
+    "token": (lambda sdk: sdk.code(PARAMS, ask_token=True), "1.16"),
+    "second screen": (lambda sdk: sdk.code(PARAMS, window=Window(screen_index=2)), "1.18"),
+    "no keyboard": (lambda sdk: sdk.code(PARAMS, window=Window(no_keyboard=True)), "1.23"),
+    "openid": (lambda sdk: sdk.code(PARAMS, openid="openid-1"), "1.24"),
+    "authorize": (lambda sdk: sdk.authorize("authinfo-1", "sid-1", quit=False), "1.20"),
+    "quit": (lambda sdk: sdk.authorize("authinfo-1", "sid-1", quit=True), "1.20"),
+    "user info": (lambda sdk: sdk.user_info(MEMBER_PARAMS, ask_unionid=True), "1.24"),
+    "no focus": (
+        lambda sdk: sdk.user_info(MEMBER_PARAMS, ask_unionid=True, window=Window(no_focus=True)),
+        "1.26",
+    ),
+    "release": (lambda sdk: sdk.release(), "1.12"),
+}
+VERSIONS = ["1.9", "1.12", "1.12.7", "1.16", "1.18", "1.20", "1.23", "1.24", "1.26", "2.1"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("call", "since"), CALLS.values(), ids=CALLS)
+def test_an_sdk_is_not_called_for_what_it_cannot_do(call, since, version):
+    answer = ok(rawdata="cmF3", face_sid="sid-1", openid="openid-1")
+    library = ScriptedLibrary(answer)
+    camera = FaceSDK(library, version=version)
+    is_too_old = tuple(map(int, version.split("."))) < tuple(map(int, since.split(".")))
+
+    if is_too_old:
+        with pytest.raises(errors.TooOld) as caught:
+            call(camera)
+        assert caught.value.needed == since
+        assert since in str(caught.value)
+    else:
+        call(camera)
+
+    assert len(library.requests) == (0 if is_too_old else 1)
+
+
+@pytest.mark.parametrize("version", ["1", "1.x", "v1.26", "1.26 ", "１.２６"])
+def test_what_is_no_version_is_not_compared(version):
+    with pytest.raises(ValueError, match="version"):
+        FaceSDK(ScriptedLibrary(), version=version)
 
 
 def test_a_sighting_carries_what_the_sdk_gave():
@@ -234,7 +289,23 @@ def test_nobody_recognised_is_a_fact(answer, fact):
             errors.SerialUnknown,
         ),
         ({"return_code": "ERROR", "return_msg": "ip address is null"}, errors.NetworkMissing),
-        ({"return_code": "SYSTEMERROR"}, errors.SDKFailed),
+        ({"return_code": "ERROR", "err_code": "271364112"}, errors.AppidUnbound),
+        ({"return_code": "ERROR", "err_code": 271359488}, errors.ParametersWrong),
+        ({"return_code": "ERROR", "return_msg": "授权失败"}, errors.AuthorizationFailed),
+        (
+            {"return_code": "PARAM_ERROR", "return_msg": "暂不支持此认证模式"},
+            errors.ModeUnsupported,
+        ),
+        ({"return_code": "FAIL", "return_msg": "API NOT SUPPORT"}, errors.Outdated),
+        ({"return_code": "ERROR", "return_msg": "SDK版本过低,请更新SDK"}, errors.Outdated),
+        ({"return_code": "SCAN_PAYMENT"}, errors.ScanPreferred),
+        ({"return_code": "FACEPAY_NOT_AUTH"}, errors.PermissionMissing),
+        ({"return_code": "ERROR"}, errors.CallFailed),
+        ({"return_code": "SYSTEMERROR"}, errors.SystemFault),
+        ({"return_code": "FAIL"}, errors.ClientFault),
+        ({"return_code": "USER_CANCEL", "err_code": "271300000"}, errors.Cancelled),
+        ({"return_code": "SYSTEMERROR", "err_code": "271300000"}, errors.SDKFailed),
+        ({"return_code": "SOMETHING_NEW"}, errors.SDKFailed),
         ({}, errors.Unreadable),
         ({"return_code": 0}, errors.Unreadable),
         ({"return_code": "SUCCESS"}, errors.Unreadable),
@@ -251,12 +322,26 @@ def test_an_answer_becomes_the_fact_it_states(answer, fact):
 
 
 def test_an_unknown_code_is_kept_as_a_code():
-    camera, _ = sdk({"return_code": "ERROR", "err_code": "271364112"})
+    camera, _ = sdk({"return_code": "ERROR", "err_code": "271399999"})
 
     with pytest.raises(errors.SDKFailed) as caught:
         camera.init()
 
-    assert caught.value.code == "271364112"
+    assert caught.value.code == "271399999"
+
+
+def test_every_fact_has_a_code_and_a_sentence_of_its_own():
+    facts = [
+        fact
+        for fact in vars(errors).values()
+        if isinstance(fact, type) and issubclass(fact, errors.SDKError)
+    ]
+
+    codes = [fact.code for fact in facts if fact is not errors.SDKFailed]
+    assert len(set(codes)) == len(codes) > 20
+    for fact in facts:
+        assert re.search("[一-鿿]", fact.message)
+        assert fact.__name__ in (errors.__doc__ or "")
 
 
 @pytest.mark.parametrize("field", ["return_code", "return_msg", "err_code"])
@@ -273,9 +358,11 @@ def test_what_wechat_writes_never_reaches_an_exception(field, leak):
 def test_no_secret_shows_in_a_repr():
     camera, _ = sdk(ok(face_sid="sid-1", openid="openid-1", sub_openid="sub-1"))
 
-    shown = repr(camera.code(PARAMS)) + repr(PARAMS)
+    proxy = Proxy(ip="10.0.0.1", port="1", user="user", passwd="hunter2")
+    shown = repr(camera.code(PARAMS)) + repr(PARAMS) + repr(proxy)
 
-    assert not any(secret in shown for secret in ("sid-1", "openid-1", "sub-1", "authinfo-1"))
+    secrets = ("sid-1", "openid-1", "sub-1", "authinfo-1", "hunter2")
+    assert not any(secret in shown for secret in secrets)
 
 
 def test_a_person_who_says_no_is_a_result():
@@ -291,188 +378,3 @@ def test_rawdata_longer_than_documented_is_refused():
 
     with pytest.raises(errors.Unreadable):
         camera.rawdata()
-
-
-def test_the_c_library_is_called_and_its_memory_given_back(c_camera):
-    library = CLibrary(c_camera)
-    double = ctypes.CDLL(str(c_camera))
-
-    answer = library.call({"cmd": "getWxpayfaceCode", "store_id": "门诊一楼"})
-
-    seen = ctypes.c_char.in_dll(double, "seen")
-    assert ctypes.string_at(ctypes.addressof(seen)).decode() == (
-        '{"cmd":"getWxpayfaceCode","store_id":"门诊一楼"}'
-    )
-    assert answer == {"return_code": "SUCCESS", "return_msg": "成功", "face_sid": "sid-1"}
-    assert ctypes.c_int.in_dll(double, "outstanding").value == 0
-
-
-def test_an_unreadable_answer_is_given_back_too(c_camera):
-    library = CLibrary(c_camera)
-
-    with pytest.raises(errors.Unreadable):
-        library.call({"cmd": "initWxpayface"})
-
-    double = ctypes.CDLL(str(c_camera))
-    assert ctypes.c_int.in_dll(double, "outstanding").value == 0
-
-
-def test_a_failed_call_is_not_released(c_camera):
-    library = CLibrary(c_camera)
-
-    with pytest.raises(errors.NotRunning):
-        library.call({"cmd": "releaseWxpayface"})
-
-    double = ctypes.CDLL(str(c_camera))
-    assert ctypes.c_int.in_dll(double, "outstanding").value == 0
-
-
-def test_a_file_that_is_no_library_is_not_loadable(tmp_path):
-    path = tmp_path / "WxpayFaceSDK.dll"
-    path.write_bytes(b"MZ")
-
-    with pytest.raises(errors.NotLoadable):
-        CLibrary(path)
-
-
-def test_a_library_without_the_two_symbols_is_not_loadable():
-    with pytest.raises(errors.NotLoadable):
-        CLibrary("libc.so.6")
-
-
-def test_the_simulated_camera_wants_init_first():
-    camera = simulated(Room())
-
-    with pytest.raises(errors.NotInitialised):
-        camera.rawdata()
-
-
-def test_the_simulated_camera_makes_rawdata_of_a_real_length():
-    camera = simulated(Room())
-    camera.init()
-
-    rawdata = camera.rawdata()
-
-    assert len(base64.b64decode(rawdata, validate=True)) == 616
-
-
-def test_the_simulated_camera_sees_who_stands_there():
-    room = Room()
-    camera = simulated(room, person="stranger-7")
-    camera.init()
-
-    sighting = camera.code(PARAMS)
-    camera.authorize("authinfo-1", sighting.face_sid, quit=False)
-
-    assert room.posted == [
-        ("/_sim/scan", {"authinfo": "authinfo-1", "person": "stranger-7", **TERMS}),
-        (
-            "/_sim/authorize",
-            {"face_sid": "sid-1", "authinfo": "authinfo-1", "quit_face_auth": "0"},
-        ),
-    ]
-
-
-def test_the_simulated_screen_stays_open_until_it_is_answered():
-    camera = simulated(Room())
-    camera.init()
-    camera.code(PARAMS)
-
-    with pytest.raises(errors.SDKFailed):
-        camera.code(PARAMS)
-
-    camera.authorize("authinfo-1", "sid-1", quit=True)
-    assert camera.code(PARAMS).face_sid == "sid-1"
-
-
-def test_the_simulated_camera_recognises_who_stands_there():
-    room = Room()
-    camera = simulated(room, person="stranger-7")
-    camera.init()
-
-    camera.user_info(MEMBER_PARAMS, ask_unionid=True)
-    camera.user_info(MEMBER_PARAMS, ask_unionid=False)  # nothing was left open
-
-    asked = {"authinfo": "authinfo-1", "person": "stranger-7", **TERMS}
-    assert room.posted == [
-        ("/_sim/userinfo", {**asked, "ask_unionid": "1"}),
-        ("/_sim/userinfo", {**asked, "ask_unionid": "0"}),
-    ]
-
-
-def test_the_simulated_camera_does_one_thing_at_a_time():
-    camera = simulated(Room())
-    camera.init()
-    camera.code(PARAMS)
-
-    with pytest.raises(errors.SDKFailed):
-        camera.user_info(MEMBER_PARAMS, ask_unionid=True)
-
-
-@pytest.mark.parametrize("face_authtype", ["FACE_AUTH", "FACEID-LOOP", ""])
-def test_the_simulated_camera_takes_each_command_in_its_own_mode(face_authtype):
-    camera = simulated(Room())
-    camera.init()
-
-    with pytest.raises(errors.ParametersWrong):
-        camera.user_info(replace(PARAMS, face_authtype=face_authtype), ask_unionid=True)
-    with pytest.raises(errors.ParametersWrong):
-        camera.code(MEMBER_PARAMS)
-
-
-@pytest.mark.parametrize("wrong", [{"ask_unionid": 1}, {"ask_unionid": "yes"}, {"appid": 7}])
-def test_the_simulated_camera_wants_strings(wrong):
-    library = SimulatedLibrary("http://room", lambda: "x", transport=httpx.MockTransport(Room()))
-    common = {"version": "1", "now": NOW}
-    library.call({"cmd": "initWxpayface", **common})
-
-    answer = library.call({"cmd": "getWxpayfaceUserInfo", **common, **vars(MEMBER_PARAMS), **wrong})
-
-    assert answer["return_code"] == "PARAM_ERROR"
-
-
-def test_a_released_simulated_camera_wants_init_again():
-    camera = simulated(Room())
-    camera.init()
-    camera.release()
-
-    with pytest.raises(errors.NotInitialised):
-        camera.code(PARAMS)
-
-
-@pytest.mark.parametrize(
-    "request_", [{"version": 1, "now": NOW}, {"version": "1", "now": 7}, {"version": "1"}]
-)
-def test_the_simulated_camera_judges_the_common_fields(request_):
-    library = SimulatedLibrary("http://room", lambda: "x", transport=httpx.MockTransport(Room()))
-
-    answer = library.call({"cmd": "initWxpayface", **request_})
-
-    assert answer["return_code"] == "PARAM_ERROR"
-
-
-def test_an_absent_simulator_is_a_service_that_does_not_run():
-    def gone(request):
-        raise httpx.ConnectError("refused", request=request)
-
-    camera = simulated(gone)
-    camera.init()
-
-    with pytest.raises(errors.NotRunning):
-        camera.code(PARAMS)
-
-
-@pytest.mark.parametrize(
-    ("response", "fact"),
-    [
-        (httpx.Response(500), errors.NotRunning),
-        (httpx.Response(200, text="<html>"), errors.Unreadable),
-        (httpx.Response(200, json=[]), errors.Unreadable),
-    ],
-)
-def test_a_stranger_to_the_protocol_is_not_believed(response, fact):
-    camera = simulated(lambda _request: response)
-    camera.init()
-
-    with pytest.raises(fact):
-        camera.code(PARAMS)

@@ -149,9 +149,7 @@ def test_a_bug_is_a_problem_without_details(kiosk, notice, monkeypatch):
 
 
 def test_a_terminal_that_asks_too_often_is_told_when_to_come_back(kiosk, notice, monkeypatch):
-    monkeypatch.setattr(
-        "devices.authentication.TerminalThrottle.THROTTLE_RATES", {"terminal": "3/min"}
-    )
+    monkeypatch.setattr("devices.throttling.TerminalThrottle.THROTTLE_RATES", {"terminal": "3/min"})
     for _ in range(3):
         assert kiosk.get("notice/").status_code == 200
 
@@ -163,9 +161,7 @@ def test_a_terminal_that_asks_too_often_is_told_when_to_come_back(kiosk, notice,
 
 
 def test_one_terminals_limit_is_not_anothers(install, notice, monkeypatch):
-    monkeypatch.setattr(
-        "devices.authentication.TerminalThrottle.THROTTLE_RATES", {"terminal": "1/min"}
-    )
+    monkeypatch.setattr("devices.throttling.TerminalThrottle.THROTTLE_RATES", {"terminal": "1/min"})
     busy, quiet = install("T-1"), install("T-2")
     busy.get("notice/")
     assert busy.get("notice/").status_code == 429

@@ -384,6 +384,17 @@ def test_a_broker_that_is_gone_is_an_answer_at_once(kiosk, merchant, settings):
     assert kiosk.post("authinfo/", {"rawdata": RAWDATA}).status_code == 200
 
 
+def test_a_cache_that_is_gone_is_worth_another_try(kiosk, merchant, settings):
+    redis = "django.core.cache.backends.redis.RedisCache"
+    settings.CACHES = {"default": {"BACKEND": redis, "LOCATION": "redis://127.0.0.1:1/0"}}
+
+    answer = kiosk.post("authinfo/", {"rawdata": RAWDATA})
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "unavailable"
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
 def test_while_wechat_is_down_no_worker_is_asked(kiosk, merchant, worker):
     outage.note(merchant, seconds=7, at=timezone.now())
 

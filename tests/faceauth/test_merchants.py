@@ -28,6 +28,7 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from faceauth import checks, connection, expiring, merchant_keys, pem, wechat
+from faceauth.admin import merchant_form
 from faceauth.models import Merchant, NotConfigured, Slot
 from faceauth.simulator import people
 from faceauth.tasks import warn_of_expiry
@@ -72,6 +73,13 @@ def certificate_of(key, *, ends=None, serial=0xA1B2C3):
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
+def of_version(text, number):
+    der = bytearray(x509.load_pem_x509_certificate(text.encode()).public_bytes(Encoding.DER))
+    der[der.index(b"\xa0\x03\x02\x01") + 4] = number - 1
+    body = base64.encodebytes(bytes(der)).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
+
+
 def public_of(key):
     spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return spki.decode()
@@ -110,6 +118,7 @@ def desk(lin):
             shown = {name: value for name, value in shown.items() if value not in (None, False)}
             for name in ("merchant_certificate", "decrypting_certificate", "wechat_public_key"):
                 shown.pop(name)
+            shown["shown"] = shown.pop("changed_at").isoformat()
         address = change(merchant) if merchant else reverse(ADD)
         return browser.post(address, {**OPENED, **shown, **given})
 
@@ -316,6 +325,10 @@ def test_a_signing_service_needs_its_own_key_and_no_signing_key(desk, as_worker)
             "签名服务私钥须为 Ed25519 或 P-256",
         ),
         ({"merchant_certificate": pem_of(rsa_key("ours"))}, pem.NotACertificate.message),
+        (
+            {"merchant_certificate": of_version(certificate_of(rsa_key("ours")), 4)},
+            pem.NotACertificate.message,
+        ),
         ({"wechat_public_key": "x"}, pem.NotAPublicKey.message),
         ({"wechat_public_key_id": ""}, "请填写公钥编号（PUB_KEY_ID_ 开头）"),
         ({"signing_key": pem_of(rsa_key("another"))}, "证书与私钥不是一对，请一起更换"),
@@ -361,6 +374,7 @@ def test_an_upload_too_large_is_not_written_anywhere(desk):
     answer = desk.send(**{"signing_key-upload": large})
 
     assert answer.status_code == 400
+    assert "不能超过 64 KB" in answer.text
     assert not Merchant.objects.exists()
 
 
@@ -437,6 +451,47 @@ def test_an_upload_takes_the_place_of_a_file_and_a_file_of_an_upload(desk, uploa
     uploaded.refresh_from_db()
     assert uploaded.signing_key
     assert uploaded.signing_key_file == ""
+
+
+def test_a_merchant_that_leaves_its_partner_leaves_the_key_of_then(desk, uploaded, as_worker):
+    then = {"decrypting_key": pem_of(rsa_key("another"))}
+    partner = {"mode": "partner", "sub_mch_id": "1900000002", "sub_serial_no": "1"}
+    desk.send(uploaded, **then, **partner)
+    direct = {"mode": "direct", "sub_mch_id": "", "sub_serial_no": ""}
+
+    refused = desk.send(Merchant.objects.get(), **direct)
+    answer = desk.send(Merchant.objects.get(), **direct, **{"decrypting_key-removed": "on"})
+
+    assert errors(refused) == [merchant_form.LEFT_OVER]
+    assert errors(answer) == []
+    assert Merchant.objects.get().decrypting_slot == Slot.SIGNING_KEY
+
+
+def test_the_trail_says_where_signatures_are_asked_for(desk, uploaded):
+    desk.send(uploaded, signer_url="https://sign.partner.example/v1")
+
+    changed = json.loads(Event.objects.order_by("-id").first().payload)
+    assert changed["facts"]["signer_url"] == "https://sign.partner.example/v1"
+
+
+def test_a_page_of_before_a_change_undoes_nothing(desk, uploaded, as_worker):
+    desk.send(uploaded, apiv2_key="", apiv2_key_file="apiv2")
+    stale = Merchant.objects.get()
+    desk.send(stale, apiv2_key="N" * 32)
+    kept = Merchant.objects.values().get()
+
+    answers = [desk.send(stale, asks_union_id="on"), desk.send(stale, shown="")]
+
+    assert [errors(answer) for answer in answers] == [[merchant_form.OUTDATED]] * 2
+    assert Merchant.objects.values().get() == kept
+    as_worker()
+    assert merchant_keys.take(Merchant.objects.get(), Slot.APIV2_KEY) == b"N" * 32
+
+
+def test_a_page_sends_back_which_row_it_showed(desk, uploaded):
+    shown = re.search(r'name="shown" value="([^"]+)"', desk.get(change(uploaded)).text)
+
+    assert shown[1] == uploaded.changed_at.isoformat()
 
 
 def test_a_kept_key_can_be_removed(desk, uploaded):

@@ -17,6 +17,7 @@ from faceauth import connection, onboarding
 from faceauth.models import FaceSession
 from faceauth.simulator import camera, people
 from hospital.audit.models import Event
+from hospital.crypto import keyring
 from hospital.patients import enrolment, recognition
 from hospital.patients.models import Patient, WechatAccount, WechatUnion
 
@@ -73,6 +74,13 @@ def come(kiosk, notice, merchant):
     return come
 
 
+@pytest.fixture
+def desk(client, chen):
+    """A registrar's browser."""
+    client.force_login(chen)
+    return client
+
+
 def open_session(kiosk, *, granted=True):
     body = {"notice_version": 3, "granted": granted, "kind": "FACEID-ONCE"}
     body["purposes"] = ["onboarding"] if granted else []
@@ -108,6 +116,7 @@ def test_a_session_says_whether_to_ask_for_the_union_id(kiosk, notice, merchant,
 
     assert opened["ask_unionid"] == told
     assert FaceSession.objects.get().kind == "FACEID-ONCE"
+    assert '"kind":"FACEID-ONCE"' in events(FaceSession.objects.get())[0].payload
 
 
 def test_the_other_kind_is_the_usual_one(kiosk, notice, merchant):
@@ -419,6 +428,21 @@ def test_a_kept_answer_is_not_asked_for_again(come, linked, on_record, simulator
     assert simulator.requests()["users"] == 1
 
 
+def test_a_patient_whose_key_was_destroyed_is_nobodys_to_recognise(
+    come, linked, on_record, simulator
+):
+    patient = on_record("stranger-1")
+    session, _ = come(
+        openid=openid_of("stranger-1", linked), token=token_of("stranger-1", simulator)
+    )
+    keyring.destroy(patient.pk)
+
+    work(session)
+
+    assert (session.state, session.reason) == (State.FAILED, "forgotten")
+    assert session.answer is session.face_sid is session.patient is None
+
+
 # What a terminal may say
 
 
@@ -513,6 +537,21 @@ def test_who_it_may_be_is_not_told_before_it_is_settled(kiosk, come, linked, on_
 
     assert "patient" not in before
     assert after["patient"]["number"] == patient.number
+
+
+def test_staff_are_not_shown_who_it_may_be(come, linked, on_record, simulator, desk):
+    patient = on_record("stranger-1")
+    session, _ = come(
+        openid=openid_of("stranger-1", linked), token=token_of("stranger-1", simulator)
+    )
+    sessions = "/admin/faceauth/facesession/"
+    pages = (sessions, f"{sessions}{session.pk}/change/")
+
+    before = [desk.get(page).text for page in pages]
+    work(session)
+    after = [desk.get(page).text for page in pages]
+
+    assert [patient.number in page for page in before + after] == [False, False, True, True]
 
 
 def test_no_account_is_in_the_trail(come, linked, on_record, simulator):

@@ -235,7 +235,8 @@ def test_a_changed_merchant_is_another_client(lin, merchant):
         for field in Merchant._meta.fields
         if field.editable and field.name != "id"
     }
-    form |= {"sign_type": "MD5", "is_active": "on"}
+    shown = merchant.changed_at.isoformat()
+    form |= {"sign_type": "MD5", "is_active": "on", "shown": shown}
 
     answer = seated(lin).post(f"/admin/faceauth/merchant/{merchant.pk}/change/", form)
 

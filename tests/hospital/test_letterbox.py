@@ -1,5 +1,6 @@
 """What the web posts to the worker: read there, for one purpose, and nowhere else."""
 
+import errno
 import hashlib
 import hmac
 import stat
@@ -219,3 +220,21 @@ def test_the_command_leaves_no_half_alone(tmp_path, settings):
         call_command("createworkerkey")
 
     assert not (tmp_path / "worker.pub").exists()
+
+
+@pytest.mark.parametrize("lasting", [0, 1])
+def test_a_half_that_could_not_be_written_is_not_left(tmp_path, monkeypatch, lasting):
+    private, public = tmp_path / "worker.key", tmp_path / "worker.pub"
+    written = []
+
+    def full(descriptor):
+        written.append(descriptor)
+        if len(written) > lasting:
+            raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="no space"):
+        disk.setattr("os.fsync", full)
+        letterbox.create(private=private, public=public)
+
+    assert list(tmp_path.iterdir()) == []
+    assert letterbox.create(private=private, public=public)

@@ -12,6 +12,7 @@ from django.core.checks import Error, Warning  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 
 from hospital import checks
+from hospital.demo.installation import Installation
 from tests.level3 import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,9 @@ def strict(monkeypatch):
         CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}},
         KEY_PROVIDER="file",
         ACCEPT_FILE_KEYS=True,
+        WORKER_KEY_FILE="",
+        MERCHANT_KEY_PASSWORD="",
+        MERCHANT_KEYS_DIR=Path("/run/secrets/not-for-the-web"),
     )
     monkeypatch.setattr(checks, "settings", configured)
     return configured
@@ -110,11 +114,23 @@ def test_a_process_that_does_not_meet_its_level_does_not_start(strict):
         checks.refuse_unfit()
 
 
-def test_the_web_does_not_start_with_the_workers_key(strict):
-    strict.WORKER_KEY_FILE = "/run/secrets/worker_key"
+@pytest.mark.parametrize("name", ["WORKER_KEY_FILE", "MERCHANT_KEY_PASSWORD"])
+def test_the_web_does_not_start_with_what_opens_keys(strict, name):
+    strict.WORKER_KEY_FILE = strict.MERCHANT_KEY_PASSWORD = ""
+    setattr(strict, name, "/run/secrets/worker_key")
 
     checks.refuse_unfit()
     with pytest.raises(ImproperlyConfigured, match="E009"):
+        checks.refuse_unfit(web=True)
+
+
+def test_the_web_may_not_read_key_files(strict, tmp_path):
+    strict.MERCHANT_KEYS_DIR = tmp_path
+    checks.refuse_unfit(web=True)
+    (tmp_path / "apiclient_key.pem").write_text("-----BEGIN")
+
+    checks.refuse_unfit()
+    with pytest.raises(ImproperlyConfigured, match="E010"):
         checks.refuse_unfit(web=True)
 
 
@@ -172,3 +188,11 @@ def test_a_demo_is_told_what_it_relaxes(strict):
     [found] = checks.production()
 
     assert isinstance(found, Warning)
+
+
+def test_no_process_of_the_demo_inherits_the_workers_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKER_KEY_FILE", "/run/secrets/worker_key")
+    place = Installation(tmp_path, 1, 2)
+
+    assert "WORKER_KEY_FILE" not in place.prepare()
+    assert set(place.own) == {"setup", "worker"}

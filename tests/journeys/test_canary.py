@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -29,6 +29,7 @@ WEATHER = {  # who comes in it → what WeChat does to the first question about 
     "elderly": "malformed",
 }
 CHILD = "minor"
+STRANGER = "stranger-1"  # recognised by WeChat, and by nobody here
 REFUSAL = {"notice_version": 1, "granted": False, "purposes": []}
 SHORTEST = 6  # bytes of a needle; less turns up in ciphertext by chance
 PIECE = 32  # characters of a long secret that are looked for
@@ -79,9 +80,12 @@ def _base64(raw: bytes) -> Iterator[bytes]:
         yield text[start:end].translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def findings(root: Path, secrets: dict[str, str]) -> list[str]:
+def findings(root: Path, secrets: Mapping[str, str | bytes]) -> list[str]:
     """Return `file: whose secret`, for every file under `root` that holds one."""
-    needles = {name: forms(secret) for name, secret in secrets.items()}
+    needles = {
+        name: forms(secret) if isinstance(secret, str) else _written(secret)
+        for name, secret in secrets.items()
+    }
     found = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -98,6 +102,22 @@ def _of(person: Person, appid: str) -> dict[str, str]:
         f"name of {person.id}": person.name,
         f"document of {person.id}": person.document_number,
         f"openid of {person.id}": camera.openid(person, appid),
+        f"union id of {person.id}": camera.union_id(person),
+    }
+
+
+def _of_the_merchant(exported: Path) -> dict[str, str | bytes]:
+    """Return what is sealed for the worker: two texts, and a key as text and as bytes."""
+    told = json.loads((exported / "merchant.json").read_text())
+    lines = (exported / told["merchant_key_file"]).read_text().splitlines()
+    raw = base64.b64decode("".join(lines[1:-1]))
+    # The middle of it: the beginning has the public half, which is in the certificate as well.
+    middle = len(raw) // 2
+    return {
+        "APIv2 key": told["apiv2_key"],
+        "APIv3 key": told["apiv3_key"],
+        "merchant's key": lines[len(lines) // 2],
+        "merchant's key in bytes": raw[middle : middle + PIECE],
     }
 
 
@@ -141,6 +161,12 @@ def onboarded(lobby: Lobby, person: str) -> tuple[str, Visit]:
     session, visit = lobby.receive(person)
     until(lambda: lobby.server.watch(session, wait=5).is_final, f"{person} is dealt with")
     return lobby.server.watch(session, wait=0).state, visit
+
+
+def recognised(lobby: Lobby, person: str) -> str:
+    session = lobby.recognise(person)
+    until(lambda: lobby.server.watch(session, wait=5).is_final, f"{person} is looked for")
+    return lobby.server.watch(session, wait=0).state
 
 
 def abuse(house: House, secrets: list[str]) -> None:
@@ -244,6 +270,9 @@ def test_a_day_leaves_nothing_of_anybody_behind(tmp_path):
             house.weather("garbage", times=1, endpoint="users")
             assert onboarded(lobby, UNLUCKY)[0] == "failed"
             assert onboarded(lobby, CHILD)[0] == "guardian_required"
+            house.sql("UPDATE faceauth_merchant SET asks_union_id = true")
+            assert recognised(lobby, KNOWN) == "recognised"
+            assert recognised(lobby, STRANGER) == "unrecognised"
             appid = lobby.appid
             seen = lobby.secrets
         known = people.CAST[KNOWN]
@@ -257,8 +286,11 @@ def test_a_day_leaves_nothing_of_anybody_behind(tmp_path):
         print(f"abuse {time.monotonic() - began:.1f} s")
 
     assert processes_of(var) == []
-    for person in (*WEATHER, UNLUCKY, CHILD):
-        secrets |= _of(people.CAST[person], appid)
+    for person in (*WEATHER, UNLUCKY, CHILD, STRANGER):
+        secrets |= _of(people.find(person), appid)
     secrets |= seen
     assert findings(var, secrets) == []
+    # The simulated merchant platform has the keys it hands out; nobody else has.
+    keys = _of_the_merchant(var / "simulator")
+    assert {found.split("/")[0] for found in findings(var, keys)} == {"simulator"}
     assert list(modes(var)) == []

@@ -36,7 +36,8 @@ PEOPLE = [
 NOTICE = """\
 为给您建立就诊档案，我院将通过微信支付核验您的身份：您的面部图像由微信支付在本机采集并\
 传送至微信比对，我院不接收、不保存面部图像。经您在微信页面确认后，微信将您的姓名和证件号码\
-加密提供给我院，仅用于建立和识别您的就诊档案，加密保存。
+加密提供给我院，仅用于建立和识别您的就诊档案，加密保存。我院同时保存您的微信账号编号（OpenID、UnionID），\
+用于识别您复诊。
 
 这些信息属于敏感个人信息。您可以不同意，不影响就诊：请到人工窗口凭身份证件建档。同意后也可随时\
 到窗口查阅、更正、撤回同意或申请删除。不满十四周岁的，请由监护人到窗口办理。
@@ -60,8 +61,7 @@ class Command(BaseCommand):
             raise CommandError("只在演示环境（DEPLOY_LEVEL=demo）运行")
         if not settings.KEY_FILE.exists():
             FileProvider.create(settings.KEY_FILE)
-        if not Path(settings.WORKER_PUBLIC_KEY_FILE).exists():
-            call_command("createworkerkey")
+        _worker_key()
         call_command("migrate", verbosity=0)
         call_command("createcachetable", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
@@ -74,9 +74,25 @@ class Command(BaseCommand):
             if not terminal.keys.in_force().exists():
                 code = activation.issue(terminal, by=SYSTEM, at=timezone.now())
                 write_private(options["activation"], code)
+        _forget_key_files()
         if logins:
             write_private(options["logins"], json.dumps(logins, ensure_ascii=False))
         self.stdout.write("演示环境就绪")
+
+
+def _worker_key() -> None:
+    halves = (Path(settings.WORKER_KEY_FILE), Path(settings.WORKER_PUBLIC_KEY_FILE))
+    if all(half.exists() for half in halves):
+        return
+    for half in halves:  # one alone is what a killed run left; what was sealed to it is so anew
+        half.unlink(missing_ok=True)
+    call_command("createworkerkey")
+
+
+def _forget_key_files() -> None:
+    """Earlier releases of the demo kept the merchant's keys in clear; they are sealed by now."""
+    for name in ("merchant_key.pem", "wechat_public_key.pem", "apiv2_key", "apiv3_key"):
+        (settings.MERCHANT_KEYS_DIR / name).unlink(missing_ok=True)
 
 
 def _places() -> Terminal:

@@ -1,0 +1,34 @@
+"""A terminal's window as its screen: for a console somebody sits at, not for a log."""
+
+from typing import TextIO
+
+from devices.agent.screen import Dark
+
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # also what has scrolled away (ECMA-48, and xterm's 3)
+
+
+class Console(Dark):
+    """Shows who was registered until it is wiped; a pipe or a file is never shown a name."""
+
+    is_lit = True
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def end(
+        self,
+        state: str,
+        *,
+        code: str = "",
+        detail: str = "",
+        number: str = "",
+        masked_name: str = "",
+    ) -> None:
+        """Show the patient, if it ended with one."""
+        if masked_name:
+            print(f"{masked_name}，编号 {number}", file=self._out, flush=True)
+
+    def wipe(self) -> None:
+        """Clear the window."""
+        self._out.write(CLEAR)
+        self._out.flush()
