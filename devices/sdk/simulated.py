@@ -6,7 +6,9 @@ newer than the SDK, and a screen that stays open after a face was seen until `ge
 """
 
 import base64
+import hashlib
 import secrets
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ from devices.sdk import errors, versions
 
 NEWEST = "1.26"
 WAITS_SINCE = "1.20"  # before, nothing was open after getWxpayfaceCode
+MACHINE_BYTES = 15  # 20 characters of base64
 RAWDATA_BYTES = 616  # 824 characters of base64, about the length of a real one
 TERMS = ("appid", "mch_id", "sub_appid", "sub_mch_id", "store_id")
 LONGEST_TERM = 32  # characters
@@ -113,6 +116,7 @@ class SimulatedLibrary:
     :param choose_person: the simulator's id of whoever stands in front of the camera now
     :param version: of the SDK that is simulated
     :param starting: how often `init` is too early
+    :param machine: what rawdata begins with, 15 bytes; this computer's, unless told otherwise
     """
 
     def __init__(
@@ -122,12 +126,14 @@ class SimulatedLibrary:
         *,
         version: str = NEWEST,
         starting: int = 0,
+        machine: bytes | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._http = httpx.Client(base_url=url, transport=transport, trust_env=False, timeout=30)
         self._choose_person = choose_person
         self._version = version
         self._starting = starting
+        self._machine = machine or _this_machine()
         self._initialised = False
         self._open_for: dict[str, str] = {}  # what getWxpayAuth has to name, while the screen is
 
@@ -165,7 +171,8 @@ class SimulatedLibrary:
         return SUCCESS
 
     def _rawdata(self, _request: dict[str, Any]) -> dict[str, Any]:
-        rawdata = base64.b64encode(secrets.token_bytes(RAWDATA_BYTES)).decode()
+        rest = secrets.token_bytes(RAWDATA_BYTES - len(self._machine))
+        rawdata = base64.b64encode(self._machine + rest).decode()
         return SUCCESS | {"rawdata": rawdata}
 
     def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +212,9 @@ class SimulatedLibrary:
     def _seen(self, request: dict[str, Any]) -> dict[str, Any]:
         # The terms go along: the simulator compares them with those the authinfo was made for.
         terms = {name: request[name] for name in TERMS if name in request}
-        return {"authinfo": request["authinfo"], "person": self._choose_person(), **terms}
+        machine = base64.b64encode(self._machine).decode()
+        who = {"person": self._choose_person(), "machine": machine}
+        return {"authinfo": request["authinfo"], **who, **terms}
 
     def _leave(self, _request: dict[str, Any]) -> dict[str, Any]:
         self._initialised = False
@@ -237,3 +246,8 @@ def _is_well_formed(request: dict[str, Any]) -> bool:
     return required <= request.keys() and all(
         name in known and known[name](value) for name, value in request.items()
     )
+
+
+def _this_machine() -> bytes:
+    # The same after a restart, as a real one's: its authinfo goes on working.
+    return hashlib.sha256(str(uuid.getnode()).encode()).digest()[:MACHINE_BYTES]

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from faceauth.simulator.world import World
 
 LIFETIME = 3600  # seconds
+MACHINE = 20  # characters at the start of a rawdata that name the machine it was taken on
 TERMS = ("appid", "mch_id", "sub_appid", "sub_mch_id", "store_id", "device_id")
 
 
@@ -26,6 +27,7 @@ class InvalidLicense(Exception):
 def issue(fields: Mapping[str, str], world: World, *, now: float) -> str:
     """Return an authinfo for these terms; because it carries them, a restart forgets none."""
     issued = {name: fields.get(name, "") for name in TERMS}
+    issued["machine"] = fields.get("rawdata", "")[:MACHINE]
     issued["expires_at"] = str(int(now) + LIFETIME)
     nonce = secrets.token_bytes(12)
     sealed = AESGCM(bytes.fromhex(world.authinfo_key)).encrypt(

@@ -107,7 +107,7 @@ def _wait(processes: Processes, terminal: "subprocess.Popen[bytes]") -> bytes:
         try:
             return terminal.communicate(timeout=0.2)[0]
         except subprocess.TimeoutExpired:
-            processes.check()
+            processes.check(but=terminal)
     raise Died(f"{FIRST_PATIENT} 秒内没有建档")
 
 

@@ -72,10 +72,14 @@ class Processes:
             self.started.append((name, process))
         return process
 
-    def check(self) -> None:
-        """:raises Died: one is not running any more."""
+    def check(self, *, but: "subprocess.Popen[bytes] | None" = None) -> None:
+        """
+        Look after everybody, `but` the one that may end by itself.
+
+        :raises Died: one is not running any more
+        """
         for name, process in self.started:
-            if process.poll() is not None:
+            if process is not but and process.poll() is not None:
                 raise Died(self.last_words(name))
 
     def wait_for_port(self, port: int, *, seconds: float = 30) -> None:

@@ -99,7 +99,8 @@ def library(request):
 
 def simulated_library(room, person="stranger-1", **options):
     transport = httpx.MockTransport(room)
-    return SimulatedLibrary("http://room", lambda: person, transport=transport, **options)
+    box = {"machine": b"a" * 15, "transport": transport}
+    return SimulatedLibrary("http://room", lambda: person, **box, **options)
 
 
 def simulated(room, person="stranger-1", **options):
@@ -371,7 +372,7 @@ def test_the_simulated_camera_sees_who_stands_there():
     camera.authorize(BOUND, sighting.face_sid, quit=False)
 
     assert room.posted == [
-        ("/_sim/scan", {"authinfo": BOUND, "person": "stranger-7", **TERMS}),
+        ("/_sim/scan", {"authinfo": BOUND, "person": "stranger-7", "machine": "YWFh" * 5, **TERMS}),
         (
             "/_sim/authorize",
             {"face_sid": "sid-1", "authinfo": BOUND, "quit_face_auth": "0"},
@@ -387,7 +388,7 @@ def test_the_simulated_camera_recognises_who_stands_there():
     camera.user_info(MEMBER_PARAMS, ask_unionid=True)
     camera.user_info(MEMBER_PARAMS, ask_unionid=False)  # nothing was left open
 
-    asked = {"authinfo": BOUND, "person": "stranger-7", **TERMS}
+    asked = {"authinfo": BOUND, "person": "stranger-7", "machine": "YWFh" * 5, **TERMS}
     assert room.posted == [
         ("/_sim/userinfo", {**asked, "ask_unionid": "1"}),
         ("/_sim/userinfo", {**asked, "ask_unionid": "0"}),

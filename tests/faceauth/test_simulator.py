@@ -7,6 +7,9 @@ import httpx
 import pytest
 from stdnum.iso7064 import mod_11_2
 
+from devices.sdk import FaceParams, FaceSDK
+from devices.sdk.errors import CredentialExpired
+from devices.sdk.simulated import SimulatedLibrary
 from faceauth.simulator import Simulator, people
 from faceauth.simulator.app import UnknownPerson, digest
 from faceauth.wechat import (
@@ -217,6 +220,34 @@ def test_an_authinfo_is_good_on_its_own_terminal_only(wechat, http, name):
     answer = http.post(SCAN, json={**asked, name: "another"}).json()
 
     assert answer["return_msg"] == "AuthInfo License Error"
+
+
+def test_an_authinfo_made_from_one_machines_rawdata_is_no_good_on_another(wechat, simulator):
+    world = simulator.world
+    here, there = (
+        FaceSDK(
+            SimulatedLibrary(
+                "http://w",
+                lambda: "zhangsan",
+                machine=machine * 15,
+                transport=httpx.WSGITransport(simulator),
+            )
+        )
+        for machine in (b"a", b"b")
+    )
+    here.init()
+    there.init()
+    params = FaceParams(
+        appid=world.appid,
+        mch_id=world.mch_id,
+        store_id=world.store_id,
+        authinfo=issued(wechat, rawdata=here.rawdata(), store_id=world.store_id)["authinfo"],
+    )
+
+    with pytest.raises(CredentialExpired):
+        there.code(params)
+
+    assert here.code(params).face_sid
 
 
 def test_nobody_in_front_of_the_camera_is_nobody(wechat, http):
