@@ -22,7 +22,7 @@ test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
 	@$(BIN)/python -m pytest -m "not postgresql and not services and not browser and not node" -n 2
 	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services"
 
-bench: $(VENV)/.dev  ## measure the WeChat client against the bare work (BENCH=quick|full, JSON=file)
+bench: $(VENV)/.dev  ## measure asking WeChat and answering terminals (BENCH=quick|full, JSON=file)
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(JSON),--json $(JSON))
 
 check: $(VENV)/.dev  ## lint, format, types, architecture, migrations, production checks

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from hospital.audit import canonical
 from hospital.audit.actions import BY_TAG, Action
 from hospital.audit.models import AppendOnly, Event
-from hospital.audit.recording import SYSTEM, mac, record
+from hospital.audit.recording import SYSTEM, mac, record, record_alone
 
 AT = datetime(2026, 11, 20, 8, 0, 0, 123456, tzinfo=UTC)
 
@@ -72,6 +72,29 @@ def test_it_goes_with_what_it_records():
         raise Oops
 
     assert not Event.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_changed_nothing_else_is_on_disk_when_it_is_recorded():
+    event = record_alone(Action.SESSION_EXPIRE, by=SYSTEM, on=None, at=AT)
+
+    assert Event.objects.get().payload == event.payload
+    assert Event.objects.get().at == AT
+
+
+def test_what_is_recorded_alone_is_judged_as_any_other(db):
+    with pytest.raises(ValueError, match="name"):
+        record_alone(Action.SESSION_EXPIRE, by=SYSTEM, on=None, at=AT, name="张三")
+
+
+def test_an_event_that_was_written_is_read_like_any_other(db):
+    event = write()
+
+    assert event == Event.objects.get()
+    assert bytes(Event.objects.get().mac) == event.mac
+    assert Event.objects.get().uid == event.uid
+    with pytest.raises(AppendOnly):
+        event.save()
 
 
 def test_a_fact_the_action_does_not_know_is_refused(db):
