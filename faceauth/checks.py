@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.utils import timezone
 
-from faceauth import expiring
+from faceauth import merchant_certificates
 from faceauth.models import Merchant
 
 
@@ -37,6 +37,6 @@ def merchants(databases: Any = None, **_kwargs: Any) -> list[CheckMessage]:
             )
     found += [
         Warning(str(ending), hint="在后台更换证书和私钥", id="faceauth.W004")
-        for ending in expiring.endings(at=timezone.now())
+        for ending in merchant_certificates.endings(at=timezone.now())
     ]
     return found

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from faceauth.wechat.keys import MINIMUM_BITS
 from hospital.errors import Refusal
 
-MINIMUM_BITS: Final = 2048
 _BOM: Final = b"\xef\xbb\xbf"
 _APIV2: Final = re.compile(rb"[0-9A-Za-z]{32}")
 _APIV3: Final = re.compile(rb"[!-~]{32}")

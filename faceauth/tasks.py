@@ -3,7 +3,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from faceauth import connection, expiring, expiry, fetching, onboarding
+from faceauth import connection, expiry, fetching, merchant_certificates, onboarding
 from faceauth.models import FaceSession
 
 WOKEN = 200  # sessions a sweep
@@ -40,4 +40,4 @@ def expire() -> None:
 
 @shared_task
 def warn_of_expiry() -> None:
-    expiring.warn(at=timezone.now())
+    merchant_certificates.warn(at=timezone.now())

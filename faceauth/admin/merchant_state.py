@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from faceauth import expiring, pem
+from faceauth import merchant_certificates, pem
 from faceauth.models import Merchant, Slot
 from hospital.accounts.models import Staff
 from hospital.audit.actions import Action
@@ -36,7 +36,7 @@ def states(merchant: Merchant, *, at: datetime) -> dict[str, SafeString]:
     uploads = _uploads(merchant)
     lines = {slot.value: _slot(merchant, slot, uploads.get(slot)) for slot in Slot}
     lines |= {column: _badge("created", "未设置") for column in PUBLIC}
-    for column, certificate in expiring.certificates(merchant).items():
+    for column, certificate in merchant_certificates.certificates(merchant).items():
         lines[column] = _certificate(certificate, uploads.get(column), at=at)
     if merchant.wechat_public_key:
         key = pem.wechat_public_key(merchant.wechat_public_key.encode())
@@ -76,7 +76,7 @@ def _left(one: pem.Certificate, *, at: datetime) -> SafeString:
     left = one.expires_at - at
     if left.days < 0:
         return _badge("failed", "已过期")
-    if left <= expiring.NOTICE:
+    if left <= merchant_certificates.NOTICE:
         return _badge("denied", f"还有 {left.days} 天")
     return SafeString()
 

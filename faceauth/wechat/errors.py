@@ -46,13 +46,12 @@ class WeChatError(Exception):
         0 is success, 268443699 a bad signature, 268445527 an appid that is not the merchant's,
         268443701 a sub-merchant that is not the partner's, 268447840 a rate limit.
         """
-        found = _INTERNAL.search(self.request_id)
-        return found[1] if found else ""
+        return internal_number(self.request_id)
 
     def about(self, *, status: int, request_id: str, code: str = "") -> Self:
         """Note which answer this is about, as far as its parts are shaped as they should be."""
         self.status = status
-        self.request_id = request_id if _REQUEST_ID.fullmatch(request_id) else ""
+        self.request_id = plain_id(request_id)
         self.code = self.code or slug(code)
         return self
 
@@ -101,3 +100,14 @@ class Undecryptable(WeChatError):
 def slug(code: str) -> str:
     """Return `code` if it is shaped like one of WeChat's codes, else ""."""
     return code if _SLUG.fullmatch(code) else ""
+
+
+def plain_id(request_id: str) -> str:
+    """Return `request_id` if it is shaped like a Request-ID, else ""."""
+    return request_id if _REQUEST_ID.fullmatch(request_id) else ""
+
+
+def internal_number(request_id: str) -> str:
+    """Return the number a Request-ID ends in, or ""."""
+    found = _INTERNAL.search(request_id)
+    return found[1] if found else ""

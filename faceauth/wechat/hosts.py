@@ -7,7 +7,15 @@ import httpx
 
 from faceauth.wechat import v3
 from faceauth.wechat.breaker import Breaker
-from faceauth.wechat.errors import Misconfigured, Rejected, Unavailable, Untrusted, WeChatError
+from faceauth.wechat.errors import (
+    Misconfigured,
+    Rejected,
+    Unavailable,
+    Untrusted,
+    WeChatError,
+    internal_number,
+    plain_id,
+)
 from faceauth.wechat.exchange import Channel, Reply, seconds_to_wait
 from faceauth.wechat.steps import Ask, Steps
 
@@ -98,14 +106,15 @@ def _failure(reply: Reply) -> WeChatError | None:
 def _named(reply: Reply, code: str) -> WeChatError:
     if reply.status == httpx.codes.ACCEPTED:  # "repeat the same request"
         return Unavailable("http_202", retry_after=seconds_to_wait(reply))
-    rejected = Rejected(code or f"HTTP_{reply.status}", fact=_NOT_OURS.get(code, "refused"))
-    rejected.about(status=reply.status, request_id=reply.request_id)
-    if reply.status == httpx.codes.TOO_MANY_REQUESTS or {code, rejected.internal} & _TOO_OFTEN:
+    number = internal_number(plain_id(reply.request_id))
+    if reply.status == httpx.codes.TOO_MANY_REQUESTS or {code, number} & _TOO_OFTEN:
         return Unavailable("http_429", retry_after=seconds_to_wait(reply))
     if reply.is_failure_of_theirs:
         return Unavailable("http_5xx", retry_after=seconds_to_wait(reply))
-    fact = _OURS.get(rejected.internal) or _OURS.get(code)
-    return Misconfigured(rejected.code, fact=fact) if fact else rejected
+    code = code or f"HTTP_{reply.status}"
+    if fact := _OURS.get(number) or _OURS.get(code):
+        return Misconfigured(code, fact=fact)
+    return Rejected(code, fact=_NOT_OURS.get(code, "refused"))
 
 
 def _said(reply: Reply) -> tuple[str, str]:

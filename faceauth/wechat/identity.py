@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from faceauth.wechat import v3
-from faceauth.wechat.errors import Rejected, Unavailable, Untrusted, WeChatError
+from faceauth.wechat.errors import Rejected, Unavailable, Untrusted, WeChatError, plain_id
 from faceauth.wechat.exchange import Reply, compose
 from faceauth.wechat.hosts import Hosts
 from faceauth.wechat.parties import Party
@@ -109,7 +109,7 @@ class IdentityCalls:
             yield from self._verify(reply)
         except Untrusted as exc:
             raise exc.about(status=reply.status, request_id=reply.request_id)  # noqa: B904
-        return Answer(reply.body, _shown(reply))
+        return Answer(reply.body, plain_id(reply.request_id))
 
     def _get(self, target: str) -> Steps[Reply]:
         now = int(self._clock())
@@ -207,7 +207,3 @@ class _Fetch:
     def end(self, failure: str) -> None:
         with self._lock:
             self.is_under_way, self.failure = False, failure
-
-
-def _shown(reply: Reply) -> str:
-    return WeChatError("").about(status=reply.status, request_id=reply.request_id).request_id

@@ -27,7 +27,7 @@ from django.urls import reverse
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from faceauth import checks, connection, expiring, merchant_keys, pem, wechat
+from faceauth import checks, connection, merchant_certificates, merchant_keys, pem, wechat
 from faceauth.admin import merchant_form
 from faceauth.models import Merchant, NotConfigured, Slot
 from faceauth.simulator import people
@@ -609,7 +609,7 @@ def ending(days, **changes):
 def test_a_certificate_is_warned_of_30_days_ahead(days, said):
     _, at = ending(days)
 
-    found = [str(one) for one in expiring.endings(at=at)]
+    found = [str(one) for one in merchant_certificates.endings(at=at)]
 
     assert len(found) == (0 if said is None else 1)
     assert said is None or said in found[0]
@@ -619,7 +619,7 @@ def test_only_the_merchant_in_use_is_warned_of():
     merchant, at = ending(3)
     Merchant.objects.filter(pk=merchant.pk).update(is_active=False)
 
-    assert expiring.endings(at=at) == []
+    assert merchant_certificates.endings(at=at) == []
 
 
 def test_whoever_can_replace_it_is_told_and_nobody_else(desk, chen):
@@ -643,9 +643,9 @@ def test_it_is_on_record_once_a_day(capture_log):
     merchant, at = ending(10)
     noon = timezone.localtime(at).replace(hour=12)
 
-    expiring.warn(at=noon)
-    expiring.warn(at=noon + timedelta(hours=1))
-    expiring.warn(at=noon + timedelta(days=1))
+    merchant_certificates.warn(at=noon)
+    merchant_certificates.warn(at=noon + timedelta(hours=1))
+    merchant_certificates.warn(at=noon + timedelta(days=1))
 
     told = [json.loads(one.payload) for one in Event.objects.on(merchant).order_by("id")]
     assert [one["action"] for one in told] == ["merchant.expiring"] * 2
@@ -667,7 +667,7 @@ def test_two_certificates_are_two_warnings():
 def test_nothing_is_recorded_of_one_that_lasts():
     merchant, at = ending(31)
 
-    expiring.warn(at=at)
+    merchant_certificates.warn(at=at)
 
     assert not Event.objects.on(merchant).exists()
 
