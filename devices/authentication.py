@@ -152,10 +152,19 @@ class _Message:
         return list(_PARSER._get_sig_inputs_and_signatures(self, expect_tag=TAG))  # noqa: SLF001
 
 
+# What requests go by. Reading all there is of a terminal takes half as long again.
 _IN_FORCE = Prepared(
     lambda key_id: (
         TerminalKey.objects.in_force()
         .select_related("terminal__store", "terminal__suspension")
+        .only(
+            "algorithm",
+            "public_key",
+            "terminal__serial",
+            "terminal__silent_since",
+            "terminal__store__code",
+            "terminal__suspension__reason",
+        )
         .filter(pk=key_id)
     )
 )

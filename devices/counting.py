@@ -41,8 +41,12 @@ def is_first(name: str, *, seconds: int) -> bool:
     :param name: at most 200 characters, nobody's data, never used for something else again
     """
     cache = caches["default"]
-    if isinstance(cache, DatabaseCache):  # whose own `add` counts all its rows first
-        return _in_table(cache, PREFIX + name, seconds) == 1
+    match cache:
+        case RedisCache():
+            client = cache._cache.get_client(name, write=True)  # noqa: SLF001
+            return bool(client.set(cache.make_key(name), 1, ex=seconds, nx=True))
+        case DatabaseCache():  # whose own `add` counts all its rows first
+            return _in_table(cache, PREFIX + name, seconds) == 1
     return cache.add(name, 1, seconds)
 
 

@@ -96,10 +96,12 @@ def _rows(notes: list[Note]) -> list[TerminalRequest]:
     owned = [(note, note.terminal_id or owners.get(note.key_id)) for note in notes]
     ids = {terminal for _, terminal in owned if terminal}
     known = set(Terminal.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    rows: dict[UUID, deque[TerminalRequest]] = {}
+    rows: dict[tuple[UUID, bool], deque[TerminalRequest]] = {}
     for note, terminal in owned:
         if terminal in known:
-            newest = rows.setdefault(terminal, deque(maxlen=TerminalRequest.KEPT))
+            is_unproven = note.status == TerminalRequest.NOT_THE_TERMINAL
+            most = TerminalRequest.UNPROVEN if is_unproven else TerminalRequest.KEPT
+            newest = rows.setdefault((terminal, is_unproven), deque(maxlen=most))
             newest.append(_row(note, terminal))
     return [row for newest in rows.values() for row in newest]
 

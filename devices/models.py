@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q, Window
+from django.db.models import Case, Q, When, Window
 from django.db.models.functions import RowNumber
 from uuid6 import uuid7
 
@@ -145,9 +145,14 @@ class TerminalRequestQuerySet(models.QuerySet["TerminalRequest"]):
         return self.filter(terminal__in=terminals)
 
     def surplus(self) -> Self:
-        """Return what is beyond each terminal's newest `KEPT`."""
-        place = Window(RowNumber(), partition_by=["terminal"], order_by=["-at", "-id"])
-        older = self.annotate(place=place).filter(place__gt=TerminalRequest.KEPT)
+        """Return what is beyond each terminal's newest: `KEPT` of its own, `UNPROVEN` besides."""
+        unproven = Case(When(status=TerminalRequest.NOT_THE_TERMINAL, then=True), default=False)
+        place = Window(RowNumber(), partition_by=["terminal", unproven], order_by=["-at", "-id"])
+        kept = Case(
+            When(status=TerminalRequest.NOT_THE_TERMINAL, then=TerminalRequest.UNPROVEN),
+            default=TerminalRequest.KEPT,
+        )
+        older = self.annotate(place=place).filter(place__gt=kept)
         return type(self)(self.model, using=self.db).filter(pk__in=older.values("pk"))
 
 
@@ -156,10 +161,13 @@ class TerminalRequest(models.Model):
     What a terminal asked lately and how it was answered: no body, nobody's id.
 
     For whoever mends terminals; the trail is kept apart from it. Retention: the newest 50 of
-    each terminal.
+    each terminal, and apart from them the newest 10 that only named its key: a key's id is no
+    secret, and who knows one must not push out what the terminal asked.
     """
 
     KEPT: ClassVar = 50
+    UNPROVEN: ClassVar = 10
+    NOT_THE_TERMINAL: ClassVar = 401
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     terminal = models.ForeignKey(Terminal, models.CASCADE, related_name="requests")

@@ -2,11 +2,12 @@ import re
 import time
 from typing import Any, NoReturn, cast
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
+from redis.exceptions import RedisError
 from rest_framework import exceptions, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,7 +25,7 @@ from devices.authentication import (
     terminal_of,
     verify,
 )
-from devices.models import Terminal, TerminalKey
+from devices.models import Terminal, TerminalKey, TerminalRequest
 from devices.serializers import (
     ActivatedSerializer,
     ActivationSerializer,
@@ -72,7 +73,10 @@ class TerminalView(APIView):
         )
         suspicious = isinstance(exc, Refusal) and exc.code in SUSPICIOUS
         if isinstance(exc, turned_away) or suspicious:
-            self.is_flood = not _record_denial(self.request, exc)
+            try:
+                self.is_flood = not _record_denial(self.request, exc)
+            except (DatabaseError, RedisError) as lost:
+                return super().handle_exception(lost)  # nobody is turned away off the record
         return super().handle_exception(exc)
 
     def raise_uncaught_exception(self, exc: Exception) -> NoReturn:
@@ -97,9 +101,11 @@ class TerminalView(APIView):
             return
         # Not `request.user`: that would look at the signature of a request refused before.
         terminal = getattr(self.request, "_user", None)
+        # A key that was only named: anybody can name one, so nothing but the refusal is its own.
+        is_refused = terminal is None and answered == TerminalRequest.NOT_THE_TERMINAL
         journal.note(
             terminal_id=terminal.pk if terminal else None,
-            key_id="" if terminal else _claimed_key(self.request),
+            key_id=_claimed_key(self.request) if is_refused else "",
             method=str(self.request.method),
             route=_route(self.request),
             status=answered,
@@ -144,6 +150,7 @@ class ActivationView(TerminalView):
         verify(request, public_key=pem, algorithm=algorithm)
         now = timezone.now()
         key = activation.activate(at=now, **asked.validated_data)
+        request.user = key.terminal  # type: ignore[assignment]  # now it is known who asks
         store = key.terminal.store
         answer = ActivatedSerializer(
             {"terminal": key.terminal, "key_id": key.pk, "store": store, "server_time": now}

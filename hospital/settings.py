@@ -56,7 +56,7 @@ MIDDLEWARE = [
     "hospital.tracing.RequestTrace",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "hospital.content_policy.ContentPolicy",
     "hospital.accounts.middleware.IdleSession",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -124,6 +124,8 @@ def _work(
             recognise=options.recognise,
         )
     finally:
+        if console:
+            console.wipe()  # nobody will be here to do it in a minute
         terminal.close()
         wire.close()
     return DONE
@@ -196,14 +198,17 @@ def _people(options: argparse.Namespace) -> Iterator[people.Person]:
     if options.person:
         person = people.Person(options.person)
         return iter([person]) if options.kiosk is None else itertools.repeat(person)
+    if options.kiosk is not None:  # whoever presses is somebody new, and says yes or no themselves
+        return iter(people.stranger, None)
     if options.once:
         return iter([people.stranger()])
     return people.passers_by(random.Random())
 
 
 def _console(options: argparse.Namespace) -> Console | None:
+    """Return the window to show names in; not for one visit, which leaves before they are read."""
     out = sys.stderr if options.json else sys.stdout
-    return Console(out) if out.isatty() else None
+    return Console(out) if out.isatty() and not options.once else None
 
 
 def _teller(*, to_stderr: bool) -> Say:

@@ -18,11 +18,13 @@ from typing import Any
 import httpx
 
 from devices.agent import keys
-from devices.agent.api import Server
+from devices.agent.api import Problem, Server
 from devices.agent.signing import TerminalAuth
 from devices.agent.wire import Wire
 
 RECORD = "terminal.json"
+BEGUN = "activation.key"  # of an activation whose answer has not come
+CONFLICT = 409
 Connect = Callable[[TerminalAuth], Wire]
 
 
@@ -62,9 +64,12 @@ def activate(
     """
     Make a key, have it registered, and keep it. The previous key is then gone.
 
-    :raises Problem, Unreachable: nothing in `state` has changed
+    Without an answer the code may be used up all the same, and for that one key: called again,
+    it goes on with it.
+
+    :raises Problem, Unreachable: the terminal that `state` holds, if any, is still there
     """
-    key = keys.make(algorithm)
+    key = _begin(state, algorithm)
     key_id = keys.key_id(key)
     wire = connect(TerminalAuth(key, key_id))
     try:
@@ -74,10 +79,16 @@ def activate(
             model=f"{platform.system()} {platform.machine()}"[:64],
             sdk_version=sdk_version,
         )
+    except Problem as exc:
+        if exc.status == CONFLICT:  # it knows neither the code nor this key
+            (state / BEGUN).unlink()
+        raise
     finally:
         wire.close()
     keep(state, key)
-    return _settle(state, asdict(registration))
+    identity = _settle(state, asdict(registration))
+    (state / BEGUN).unlink()
+    return identity
 
 
 def recall(state: Path) -> Identity:
@@ -134,6 +145,18 @@ def replace_key(state: Path, key_id: str, *, registered_at: float, retiring: str
 def retired(state: Path) -> Identity:
     """Forget the key before: the server has cut it off."""
     return _settle(state, {**_read(state), "retiring": ""})
+
+
+def _begin(state: Path, algorithm: keys.Algorithm) -> keys.PrivateKey:
+    path = state / BEGUN
+    with suppress(FileNotFoundError, keys.UnusableKey):
+        begun = keys.from_pem(path.read_bytes())
+        if keys.algorithm(begun) == algorithm:
+            return begun
+    key = keys.make(algorithm)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(path, keys.to_pem(key))
+    return key
 
 
 def _settle(state: Path, record: dict[str, Any]) -> Identity:

@@ -14,6 +14,7 @@ class Console(Dark):
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._names_somebody = False
 
     def end(
         self,
@@ -27,8 +28,12 @@ class Console(Dark):
         """Show the patient, if it ended with one."""
         if masked_name:
             print(f"{masked_name}，编号 {number}", file=self._out, flush=True)
+            self._names_somebody = True
 
     def wipe(self) -> None:
-        """Clear the window."""
+        """Clear the window, if it names somebody."""
+        if not self._names_somebody:
+            return
+        self._names_somebody = False
         self._out.write(CLEAR)
         self._out.flush()

@@ -2,8 +2,10 @@
 
 import argparse
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 from devices.agent import keys
 from devices.agent.visit import Mounting
@@ -15,7 +17,13 @@ SIMULATED = "simulated:"
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m devices.agent", description="刷脸终端程序")
-    parser.add_argument("--server", required=True, metavar="URL", help="医院服务器地址")
+    parser.add_argument(
+        "--server",
+        required=True,
+        type=_server,
+        metavar="URL",
+        help="医院服务器地址：https，本机可用 http",
+    )
     parser.add_argument(
         "--state", required=True, type=Path, metavar="DIR", help="密钥与激活信息目录"
     )
@@ -103,6 +111,27 @@ def _add_mounting(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-focus", action="store_true", help="微信界面不取得焦点（仅识别）")
     parser.add_argument("--no-keyboard", action="store_true", help="微信界面不接受键盘（仅建档）")
+
+
+def _server(url: str) -> str:
+    """Return the address: what the server answers about patients is not sent in the clear."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise argparse.ArgumentTypeError("不是网址") from None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise argparse.ArgumentTypeError("不是网址")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise argparse.ArgumentTypeError("须为 https；只有本机可用 http")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def mounting(options: argparse.Namespace) -> Mounting:

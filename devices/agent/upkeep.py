@@ -2,7 +2,8 @@
 What a terminal sees to while nobody stands at it.
 
 A heartbeat every half minute, the next credential before this one ends, a screen wiped of the
-last name. While the server is away, or has stopped this terminal, nobody is received.
+last name. While the server is away, or has stopped this terminal, or there is no camera, nobody
+is received.
 """
 
 import math
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devices.agent.api import Presence, Problem, Server, Unreachable
-from devices.agent.visit import Say, Terminal, Visit
+from devices.agent.visit import MISSING, Say, Terminal, Visit
 from devices.sdk.errors import SDKError
 
 HEARTBEAT = 30.0  # seconds; the server calls a terminal silent after three minutes
@@ -24,6 +25,7 @@ SHOWN = 60.0  # seconds a masked name stays on the screen
 LONGEST_OS = 64  # characters
 TOO_MANY_REQUESTS = 429
 MEGABYTE = 1024 * 1024
+NO_CAMERA = "camera_missing"  # a code of ours, which no server sends
 _CODE = re.compile(r"[A-Z_]{1,32}", re.ASCII)
 
 
@@ -86,9 +88,10 @@ class Upkeep:
     def beat(self) -> None:
         """Say that we are here. A heartbeat nobody hears closes the terminal until the next."""
         self._beat_at = self._clock() + HEARTBEAT
+        camera = self._terminal.camera()
         try:
             presence = self._server.heartbeat(
-                camera=self._terminal.camera(),
+                camera=camera,
                 clock=time.time(),
                 sdk_version=self._sdk_version,
                 os=f"{platform.system()} {platform.release()}"[:LONGEST_OS],
@@ -104,7 +107,7 @@ class Upkeep:
                 return
             self._lost(f"心跳未送达：{describe(exc)}", exc.code, exc.detail)
         else:
-            self._heard(presence)
+            self._heard(presence, camera)
 
     def note(self, visit: Visit) -> None:
         """Remember what interrupted a visit, and when its name is to be wiped."""
@@ -113,12 +116,14 @@ class Upkeep:
         if visit.masked_name:
             self._wipe_at = self._clock() + SHOWN
 
-    def _heard(self, presence: Presence) -> None:
+    def _heard(self, presence: Presence, camera: str) -> None:
         self._last_error = ""
         if presence.suspension:
             self._close(
                 f"本终端已停用：{presence.suspension}", "terminal_suspended", presence.suspension
             )
+        elif camera == MISSING:
+            self._close("摄像头没有就绪，每次心跳时再试", NO_CAMERA)
         else:
             self._open()
         if self._after_beat:
@@ -129,7 +134,7 @@ class Upkeep:
         self._last_error = code
         self._close(sentence, code, detail)
 
-    def _close(self, sentence: str, code: str, detail: str) -> None:
+    def _close(self, sentence: str, code: str, detail: str = "") -> None:
         if self.closed != sentence:
             self._say(sentence)
         self.closed = sentence

@@ -35,6 +35,7 @@ SHORTEST_POLL = 0.5  # seconds between two questions, when the server does not h
 LONGEST_WAIT = 120.0  # seconds; then the person is sent to the desk and the server goes on alone
 MARGIN = 60.0  # seconds before its expiry at which a credential is no longer begun with
 AHEAD = 240.0  # seconds before that at which the next one is fetched, if nobody is there
+READY, MISSING = "ready", "missing"  # a camera, as the heartbeat tells it
 INIT_ATTEMPTS, INIT_PAUSE = 20, 0.5  # the service needs some seconds after the machine's start
 
 Say = Callable[[str], None]
@@ -158,12 +159,15 @@ class Terminal:
         """
         Return `ready`, or `missing` when the SDK does not start.
 
-        In aggregate mode somebody else may be using it: what is told is how it was last.
+        In aggregate mode somebody else may be using it: what is told is how it was last, and it
+        is tried anew only where it was missing then.
         """
-        if not self._aggregate:
+        if not (self._aggregate and self._camera_started):
             with suppress(SDKError):
                 self._turn_on_camera()
-        return "ready" if self._camera_started else "missing"
+            if self._aggregate:
+                self.close()
+        return READY if self._camera_started else MISSING
 
     def prefetch_at(self) -> float:
         """Return when, by our clock, the next credential is worth fetching."""

@@ -22,7 +22,7 @@ def parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentPa
     parser = parser or argparse.ArgumentParser(
         prog="python -m faceauth.simulator", description="模拟微信（仅用于开发、演示和测试）"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="监听地址")
+    parser.add_argument("--host", default="127.0.0.1", help="监听的地址或主机名")
     parser.add_argument("--port", type=int, default=8001, help="监听端口；根路径是供联调查看的页面")
     parser.add_argument(
         "--export",

@@ -1,4 +1,9 @@
-"""The simulator on a port: the standard library's threads, HTTP/1.1 kept alive, no access log."""
+"""
+The simulator on a port: the standard library's threads, HTTP/1.1 kept alive, no access log.
+
+A page elsewhere can have its own name lead here (DNS rebinding), and its scripts would then be
+of one origin with ours. It cannot be called by an address: who names none is not answered.
+"""
 
 import contextlib
 import io
@@ -7,8 +12,9 @@ import struct
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from faceauth.simulator.app import Simulator
 from faceauth.simulator.wire import LIMIT, Reply, Request
@@ -25,6 +31,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, simulator: Simulator, host: str, port: int) -> None:
         self.simulator = simulator
+        self.names = frozenset({"localhost", host.lower()})
         super().__init__((host, port), _Connection)
 
     @property
@@ -55,6 +62,10 @@ class _Connection(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
+        if not self._is_meant():
+            self.close_connection = True  # its body, if any, was not read
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return
         body = self._body()
         if body is None:
             self.send_error(411)
@@ -69,6 +80,15 @@ class _Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: a request line carries the face_sid."""
+
+    def _is_meant(self) -> bool:
+        """Return whether it was asked for by its address, or by a name it was told to have."""
+        hosts = self.headers.get_all("Host", [])
+        try:
+            [name] = [urlsplit(f"//{host}").hostname for host in hosts]
+        except ValueError:
+            return False
+        return name in self.server.names or _is_address(name or "")
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
@@ -124,3 +144,11 @@ class _Connection(BaseHTTPRequestHandler):
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": io.BytesIO(body),
         }
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -286,7 +286,7 @@ def network(hospital, room):
 def command_line(state, *more):
     return [
         "--server",
-        "http://hospital",
+        "https://hospital",
         "--state",
         str(state),
         "--sdk",

@@ -2,12 +2,14 @@
 
 import io
 import json
+import threading
 from datetime import datetime, timedelta
 
 import httpx
 import pytest
 from django.core.management import CommandError, call_command
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 from django.utils import timezone
 
 from devices import activation
@@ -89,6 +91,32 @@ def test_a_revoked_key_does_not_come_back_by_asking_again(terminal, lin, box, ac
     TerminalKey.objects.update(revoked_at=timezone.now())
 
     assert activate(code, box).json()["code"] == "activation_code_invalid"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_of_many_boxes_with_one_code_at_once_one_is_the_terminal(terminal, lin):
+    code = activation.issue(terminal, by=lin, at=timezone.now())
+    boxes = [keys.make("ed25519") for _ in range(6)]
+    together, told = threading.Barrier(len(boxes)), []
+
+    def activate(box):
+        together.wait()
+        try:
+            activation.activate(code, public_key=keys.public_pem(box), at=timezone.now())
+            told.append("activated")
+        except activation.WrongCode as refused:
+            told.append(refused.code)
+        connections.close_all()
+
+    threads = [threading.Thread(target=activate, args=[box]) for box in boxes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(told) == ["activated", *["activation_code_invalid"] * 5]
+    assert terminal.keys.count() == 1
 
 
 def test_a_code_is_read_aloud_in_any_case_with_or_without_dashes(terminal, lin, box, activate):

@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import stat
 import time
@@ -28,6 +29,7 @@ from tests.devices.lobby import (
     Room,
     activated,
     command_line,
+    connect_to,
     key_id_of,
     network,
     problem,
@@ -252,6 +254,52 @@ def test_a_refused_code_changes_nothing(tmp_path):
     assert activation.recall(tmp_path).key_id == first.key_id
 
 
+def test_an_activation_whose_answer_was_lost_goes_on_with_its_key(tmp_path):
+    hospital = Hospital()
+    hospital.weather = [httpx.ReadError("gone") for _ in range(60)]
+    with pytest.raises(Unreachable):
+        activated(tmp_path, hospital)
+    [begun] = tmp_path.iterdir()
+    mode = stat.S_IMODE(begun.stat().st_mode)
+    hospital.weather = []
+
+    identity = activated(tmp_path, hospital)
+
+    offered = {body["public_key"] for body in hospital.bodies("terminals/activation/")}
+    assert offered == {keys.public_pem(identity.key)}
+    assert mode == 0o600
+    assert not begun.exists()
+
+
+def test_a_key_that_was_refused_is_not_offered_again(tmp_path):
+    hospital = Hospital()
+    hospital.weather = [problem(409, "key_in_use")]
+    with pytest.raises(Problem):
+        activated(tmp_path, hospital)
+
+    activated(tmp_path, hospital)
+
+    refused, taken = (body["public_key"] for body in hospital.bodies("terminals/activation/"))
+    assert refused != taken
+
+
+def test_a_key_of_another_kind_is_not_gone_on_with(tmp_path):
+    hospital = Hospital()
+    hospital.weather = [problem(503, "unavailable", retry_after=90)]
+    with pytest.raises(Problem):
+        activated(tmp_path, hospital)
+
+    identity = activation.activate(
+        tmp_path,
+        "AAAA-BBBB-CCCC",
+        connect=connect_to(hospital),
+        algorithm="ed25519",
+        sdk_version="simulated",
+    )
+
+    assert keys.algorithm(identity.key) == "ed25519"
+
+
 def test_an_empty_directory_is_no_terminal(tmp_path, capsys):
     with pytest.raises(activation.NotActivated):
         activation.recall(tmp_path)
@@ -279,6 +327,36 @@ def test_once_onboards_a_stranger_and_says_so(tmp_path, capsys):
     assert "张" not in shown.err
     assert room.posted[0]["person"].startswith("stranger-")
     assert not any(secret in shown.out + shown.err for secret in SECRETS)
+
+
+class Seat(io.StringIO):
+    """A window somebody sits at, not a pipe."""
+
+    def isatty(self):
+        return True
+
+
+def test_once_leaves_no_name_in_the_window_it_was_started_in(tmp_path, monkeypatch):
+    seat = Seat()
+    monkeypatch.setattr("sys.stdout", seat)
+    arguments = command_line(tmp_path, "--activate", "AAAA-BBBB-CCCC")
+
+    program.main(arguments, transport=network(Hospital(), Room()))
+
+    assert "建档完成：编号 P0000001" in seat.getvalue()
+    assert "张" not in seat.getvalue()
+
+
+def test_a_program_that_ends_takes_the_name_from_its_window(tmp_path, monkeypatch):
+    seat = Seat()
+    monkeypatch.setattr("sys.stdout", seat)
+    arguments = command_line(tmp_path, "--activate", "AAAA-BBBB-CCCC", "--person", "stranger-1")
+    arguments.remove("--once")
+
+    program.main([*arguments, "--every", "0"], transport=network(Hospital(), Room()))
+
+    shown = seat.getvalue()
+    assert shown.index("张*") < shown.index("\x1b[3J")
 
 
 def test_once_without_a_patient_is_a_failure_with_a_reason(tmp_path, capsys):
@@ -343,8 +421,33 @@ def test_a_used_code_without_a_terminal_is_an_obstacle(tmp_path, capsys):
 
 
 def mounted(*arguments):
-    options = parse(["--server", "http://h", "--state", "s", *arguments])
+    options = parse(["--server", "https://h", "--state", "s", *arguments])
     return mounting(options), options
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("http://hospital", "须为 https"),
+        ("http://10.0.0.1", "须为 https"),
+        ("hospital", "不是网址"),
+        ("https://", "不是网址"),
+        ("ftp://h", "不是网址"),
+    ],
+)
+def test_nothing_about_patients_travels_in_the_clear(server, why, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(["--server", server, "--state", "s"])
+
+    assert caught.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "server", ["https://hospital", "http://127.0.0.1:8000", "http://[::1]:8000", "http://localhost"]
+)
+def test_a_server_is_reached_privately_or_on_this_machine(server):
+    assert parse(["--server", server, "--state", "s"]).server == server
 
 
 def test_a_box_is_mounted_plainly_unless_somebody_says_otherwise():

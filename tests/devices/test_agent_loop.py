@@ -10,6 +10,7 @@ import pytest
 from devices.agent import keys, people
 from devices.agent.api import Server
 from devices.agent.console import Console
+from devices.agent.screen import Dark
 from devices.agent.signing import TerminalAuth
 from tests.devices.lobby import (
     KEY,
@@ -18,6 +19,7 @@ from tests.devices.lobby import (
     Room,
     agrees,
     beaten,
+    camera_in,
     crowd,
     problem,
     receive,
@@ -39,6 +41,16 @@ class Nobody:
             meanwhile()
             self.clock.sleep(1)
         return False
+
+
+class Closable(Dark):
+    """A screen that remembers why it was closed."""
+
+    def __init__(self):
+        self.obstacles = []
+
+    def block(self, code, detail=""):
+        self.obstacles.append(code)
 
 
 def test_the_loop_goes_on_after_an_outage():
@@ -151,6 +163,35 @@ def test_a_terminal_without_its_server_receives_nobody():
     assert clock.now == pytest.approx(36)
 
 
+def test_a_terminal_without_its_camera_receives_nobody_until_it_is_back():
+    told, clock, hospital = [], Clock(), Hospital()
+    camera, _ = camera_in(Room(), starting=45)  # two heartbeats in vain, twenty attempts each
+    screen = Closable()
+
+    visits = receive(
+        hospital, crowd("stranger-1"), clock=clock, told=told, camera=camera, screen=screen
+    )
+
+    assert told[:2] == ["摄像头没有就绪，每次心跳时再试", "已恢复服务"]
+    assert screen.obstacles == ["camera_missing", "camera_missing", ""]
+    assert [beat["camera"] for beat in hospital.bodies("heartbeat/")] == [
+        "missing",
+        "missing",
+        "ready",
+    ]
+    assert [visit.state for visit in visits] == ["onboarded"]
+
+
+def test_why_a_terminal_is_suspended_comes_before_its_camera():
+    hospital, screen = Hospital(), Closable()
+    hospital.weather = [beaten(suspension={"reason": "维修"})]
+    camera, _ = camera_in(Room(), starting=25)
+
+    receive(hospital, crowd("stranger-1"), camera=camera, screen=screen)
+
+    assert screen.obstacles[0] == "terminal_suspended"
+
+
 def test_a_server_that_has_had_enough_of_us_is_there_all_the_same():
     hospital = Hospital()
     hospital.weather = [problem(429, "throttled", retry_after=20)]
@@ -225,6 +266,18 @@ def test_a_name_is_on_the_console_and_in_nothing_that_is_said():
 
     assert out.getvalue() == "张*，编号 P0000001\n\x1b[H\x1b[2J\x1b[3J"
     assert not any("张" in line for line in told)
+
+
+def test_a_console_that_names_nobody_is_left_as_it_is():
+    out = io.StringIO()
+    console = Console(out)
+    console.wipe()
+
+    receive(Hospital(), crowd("stranger-1"), screen=console)
+    console.wipe()
+    console.wipe()
+
+    assert out.getvalue() == "张*，编号 P0000001\n\x1b[H\x1b[2J\x1b[3J"
 
 
 def test_a_log_has_the_number_and_no_name():

@@ -8,7 +8,7 @@ from devices.agent.api import Problem, Unreachable
 from devices.agent.loop import attempt
 from devices.agent.visit import Mounting
 from devices.sdk import FaceParams, Proxy, Window
-from devices.sdk.errors import Cancelled, Unreadable
+from devices.sdk.errors import Cancelled, Initialising, Unreadable
 from tests.devices.lobby import (
     SECRETS,
     SESSION,
@@ -390,6 +390,18 @@ def test_a_camera_that_does_not_start_is_missing_until_it_does():
     terminal = terminal_at(Hospital(), camera=camera)
 
     assert [terminal.camera(), terminal.camera()] == ["missing", "ready"]
+
+
+def test_in_aggregate_mode_a_missing_camera_is_looked_for_and_given_back():
+    camera, library = camera_in(Room(), starting=25)
+    terminal = terminal_at(Hospital(), camera=camera, aggregate=True)
+    with pytest.raises(Initialising):
+        terminal.prefetch()
+
+    assert terminal.camera() == "ready"
+    assert library.commands[-1] == "releaseWxpayface"
+    assert terminal.camera() == "ready"
+    assert library.commands.count("initWxpayface") == 26
 
 
 def test_how_the_box_is_mounted_is_told_to_the_sdk():

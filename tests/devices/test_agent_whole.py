@@ -29,7 +29,7 @@ def network(simulator, merchant, notice):
 def test_a_box_is_activated_changes_its_key_and_receives_somebody(tmp_path, store, network, capsys):
     terminal = store.terminals.create(serial="T-01", name="门诊一号")
     code = activation.issue(terminal, by=SYSTEM, at=timezone.now())
-    box = ["--server", "http://testserver", "--state", str(tmp_path / "state")]
+    box = ["--server", "https://testserver", "--state", str(tmp_path / "state")]
     camera = ["--sdk", "simulated:http://room", "--sdk-version", "1.26", "--aggregate"]
     visitor = ["--person", "decliner"]  # needs no worker
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from django.core.cache import cache, caches
+from django.db import OperationalError
 from django.utils import timezone
 from http_message_signatures import HTTPMessageSigner, algorithms
 from http_message_signatures.resolvers import MappingKeyResolver
 from hypothesis import HealthCheck, given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
+from redis.exceptions import RedisError
 
 from devices import suspension
 from devices.agent import keys
@@ -274,3 +276,16 @@ def test_any_header_is_refused_and_never_a_crash(kiosk, sig_input, signature):
     )
 
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("gone", [RedisError, OperationalError], ids=["cache", "database"])
+def test_who_cannot_be_put_on_record_is_asked_to_come_again(kiosk, monkeypatch, gone):
+    def admit(_source):
+        raise gone
+
+    monkeypatch.setattr("hospital.audit.flood.admit", admit)
+
+    answer = kiosk.http.get("/api/v1/notice/", auth=None)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1

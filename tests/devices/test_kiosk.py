@@ -18,6 +18,7 @@ from devices.agent.api import FINAL, Notice, Patient, Purpose, Server
 from devices.agent.kiosk import Board, PortTaken, serving, words
 from devices.agent.kiosk.board import NotNow, View
 from devices.agent.loop import attempt
+from devices.agent.options import parse
 from devices.agent.people import Agreement, Left
 from devices.agent.screen import Dark, Step
 from devices.agent.signing import TerminalAuth
@@ -636,6 +637,17 @@ def test_a_start_that_meets_an_outage_is_told_so():
     assert here == [False]
 
 
+def test_a_missing_camera_is_nobodys_fault_and_names_another_way():
+    board = Board()
+
+    board.block("camera_missing")
+
+    said = shown(board)["words"]
+    assert "摄像头" in said["sentence"]
+    assert "人工窗口" in said["advice"]
+    assert said["retry"] is False
+
+
 def test_an_unchanged_obstacle_is_not_announced_again():
     board = Board()
     board.block("unreachable")
@@ -784,7 +796,7 @@ def test_the_command_line_serves_a_visit_and_prints_nobody(tmp_path, capfd):
 
 
 def command_line(state, *more):
-    there = ["--server", "http://hospital", "--sdk", "simulated:http://room"]
+    there = ["--server", "https://hospital", "--sdk", "simulated:http://room"]
     return [*there, "--state", str(state), *more]
 
 
@@ -795,9 +807,19 @@ def is_open(port):
         return False
 
 
+def test_whoever_presses_at_a_simulated_camera_is_somebody_new(tmp_path):
+    faces = program._people(parse(command_line(tmp_path, "--kiosk", "0")))
+    chosen = program._people(parse(command_line(tmp_path, "--kiosk", "0", "--person", "minor")))
+
+    new = [next(faces) for _ in range(200)]
+    assert all(one.id.startswith("stranger-") for one in new)
+    assert len({one.id for one in new}) > 190
+    assert {next(chosen).id for _ in range(3)} == {"minor"}
+
+
 def test_a_screen_for_one_visit_only_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        program.main(["--server", "http://h", "--state", str(tmp_path), "--kiosk", "0", "--once"])
+        program.main(["--server", "https://h", "--state", str(tmp_path), "--kiosk", "0", "--once"])
 
     assert "--once" in capsys.readouterr().err
 
@@ -805,7 +827,7 @@ def test_a_screen_for_one_visit_only_is_refused(tmp_path, capsys):
 def test_a_taken_port_ends_the_program_with_a_sentence(tmp_path, capsys):
     with serving(Board(), port=0) as server:
         status = program.main(
-            ["--server", "http://h", "--state", str(tmp_path), "--kiosk", str(server.server_port)]
+            ["--server", "https://h", "--state", str(tmp_path), "--kiosk", str(server.server_port)]
         )
 
     assert status == 2

@@ -78,6 +78,39 @@ def test_a_flood_of_denials_does_not_push_out_what_was_served(kiosk, notice, mon
     assert [one.status for one in kept(kiosk.terminal)] == [401, 401, 401, 200]
 
 
+@pytest.mark.parametrize(
+    ("path", "accepts"),
+    [("notice/", "*/*"), ("notice/", "text/html"), ("terminals/activation/", "*/*")],
+    ids=["forged", "not acceptable", "activation"],
+)
+def test_who_only_names_a_key_pushes_out_nothing(kiosk, notice, path, accepts):
+    served = [kiosk.get("notice/").headers["X-Request-Id"] for _ in range(40)]
+    journal.flush()
+    forger = TerminalAuth(keys.make("ecdsa-p256-sha256"), kiosk.key.pk)
+    for _ in range(TerminalRequest.KEPT + 1):
+        kiosk.http.post(f"/api/v1/{path}", auth=forger, headers={"Accept": accepts}, json={})
+        journal.flush()
+
+    rows = kept(kiosk.terminal)
+
+    assert {one.request_id for one in rows if one.status == 200} == set(served)
+    assert len(rows) <= 40 + TerminalRequest.UNPROVEN
+
+
+def test_an_activation_is_the_first_request_of_a_terminal(kiosk, lin):
+    code, box = activation.issue(kiosk.terminal, by=lin, at=timezone.now()), keys.make("ed25519")
+    asked = {"code": code, "public_key": keys.public_pem(box)}
+    versions = {"model": "ABC", "sdk_version": "1.26", "agent_version": "1"}
+    kiosk.http.post(
+        "/api/v1/terminals/activation/",
+        auth=TerminalAuth(box, keys.key_id(box)),
+        json=asked | versions,
+    )
+
+    [one] = kept(kiosk.terminal)
+    assert (one.route, one.status) == ("activation", 201)
+
+
 def test_a_bug_is_kept_too(kiosk, notice, monkeypatch):
     def broken(**_kwargs):
         raise ZeroDivisionError

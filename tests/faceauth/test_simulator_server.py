@@ -72,7 +72,7 @@ def test_an_answer_may_be_late(simulator, http):
 def test_headers_that_drip_come_a_few_bytes_at_a_time(simulator, raw):
     simulator.expect("drip", endpoint="certificates", seconds=60)
 
-    raw.sendall(b"GET /v3/certificates HTTP/1.1\r\nHost: w\r\n\r\n")
+    raw.sendall(b"GET /v3/certificates HTTP/1.1\r\nHost: localhost\r\n\r\n")
     begun = raw.recv(4096)
 
     assert b"HTTP/1.1 401".startswith(begun[:12])
@@ -105,6 +105,35 @@ def test_a_connection_is_kept_for_the_next_question(http):
 
 @pytest.mark.parametrize("length", [b"many", b"-1", b"99999999"])
 def test_a_body_of_no_known_length_is_not_read(raw, length):
-    raw.sendall(b"POST / HTTP/1.1\r\nHost: w\r\nContent-Length: " + length + b"\r\n\r\n")
+    raw.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length + b"\r\n\r\n")
 
     assert raw.recv(4096).startswith(b"HTTP/1.1 411 ")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost:8001", "[::1]:8001", "192.168.7.9"])
+def test_it_answers_to_an_address(http, name):
+    assert http.get("/_sim/people", headers={"Host": name}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [[], ["evil.example"], ["127.0.0.1.evil.example"], ["localhost", "evil.example"], ["["]],
+    ids=["none", "name", "like an address", "two", "unreadable"],
+)
+@pytest.mark.parametrize(
+    "asked", [b"GET /_sim/state", b"DELETE /_sim/scenario"], ids=["reading", "changing"]
+)
+def test_a_page_that_leads_its_own_name_here_is_not_answered(simulator, raw, hosts, asked):
+    simulator.expect("down", times=0)
+
+    lines = [f"Host: {host}".encode() for host in hosts]
+    raw.sendall(b"\r\n".join([asked + b" HTTP/1.1", *lines, b"Content-Length: 2", b"", b"{}"]))
+
+    assert raw.recv(4096).startswith(b"HTTP/1.1 421 ")
+    assert simulator.weather.active() != []
+
+
+def test_it_answers_to_the_name_it_was_told_to_have(simulator):
+    with listen(simulator, host="localhost") as server:
+        assert server.names == {"localhost"}
+        assert server.base_url.startswith("http://127.0.0.1:")
