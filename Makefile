@@ -34,7 +34,7 @@ check: $(VENV)/.dev  ## lint, format, types, architecture, migrations, productio
 	@$(BIN)/python tests/level3.py check --deploy --fail-level WARNING
 
 requirements: $(VENV)/.uv  ## pin and hash what the .in files ask for
-	@for set in requirements requirements-dev requirements-browser requirements-uv; do \
+	@for set in requirements requirements-dev requirements-browser requirements-openbao requirements-uv; do \
 	  $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	    --python-version 3.11 $$set.in -o $$set.txt || exit 1; done
 
@@ -75,6 +75,10 @@ $(VENV)/.dev: $(VENV)/.uv requirements-dev.txt
 $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt tests/browser/package-lock.json
 	@$(call install,requirements-browser.txt)
 	@npm --prefix tests/browser ci --ignore-scripts --loglevel=error
+	@touch $@
+
+$(VENV)/.openbao: $(VENV)/.dev requirements-openbao.txt
+	@$(call install,requirements-openbao.txt)
 	@touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/third_party/node/package-lock.json

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices.models import StoredAnswer, Terminal
-from hospital.crypto.indexes import blind_index
+from hospital.crypto.indexes import token_digests
 
 KEY = re.compile(r"[\x21-\x7e]{8,64}")
 
@@ -39,9 +39,11 @@ class _Claimed(Exception):
     """Somebody answered this key first."""
 
 
-def named_key(request: Request) -> str:
+def named_key(request: Request) -> tuple[str, ...]:
     """
-    Return what stands for the request's `Idempotency-Key`, or "" without one.
+    Return what the request's `Idempotency-Key` is kept under, or () without one.
+
+    The first is what to keep it under now; the others are from before the last rotation.
 
     Not the key itself: what is natural to choose, a `face_sid` say, must not be kept in clear.
 
@@ -50,7 +52,7 @@ def named_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if key and not KEY.fullmatch(key):
         raise KeyMalformed
-    return key and blind_index("devices.stored_answer", key)
+    return token_digests("devices.stored_answer", key) if key else ()
 
 
 def once(
@@ -62,19 +64,19 @@ def once(
     :raises KeyMalformed:
     :raises KeyReused: the key came with another path or body before
     """
-    key = named_key(request)
-    if not key:
+    names = named_key(request)
+    if not names:
         return answer()
     print_ = fingerprint(request)
     try:
         with transaction.atomic():
-            stored = _claim(terminal, key, print_, at=at)
+            stored = _claim(terminal, names, print_, at=at)
             response = answer()
             stored.status = response.status_code
             stored.body = json.dumps(response.data, default=str)
             stored.save(update_fields=["status", "body"])
     except _Claimed:
-        return replay(terminal, key, print_)
+        return replay(terminal, names, print_)
     return response
 
 
@@ -85,10 +87,7 @@ def took_effect(request: Request, terminal: Terminal) -> bool:
     :raises KeyMalformed:
     :raises KeyReused: the key came with another path or body before
     """
-    key = named_key(request)
-    if not key:
-        return False
-    stored = StoredAnswer.objects.filter(terminal=terminal, key=key).first()
+    stored = StoredAnswer.objects.filter(terminal=terminal, key__in=named_key(request)).first()
     if stored is not None and stored.fingerprint != fingerprint(request):
         raise KeyReused
     return stored is not None
@@ -96,18 +95,18 @@ def took_effect(request: Request, terminal: Terminal) -> bool:
 
 def note(request: Request, terminal: Terminal, *, at: datetime) -> None:
     """Note under its key, if it has one, that this request took effect."""
-    if key := named_key(request):
+    if names := named_key(request):
         with suppress(_Claimed):
-            _claim(terminal, key, fingerprint(request), at=at)
+            _claim(terminal, names, fingerprint(request), at=at)
 
 
-def replay(terminal: Terminal, key: str, print_: str) -> Response:
+def replay(terminal: Terminal, names: tuple[str, ...], print_: str) -> Response:
     """
     Give the stored answer again.
 
     :raises KeyReused: it was to another request
     """
-    stored = StoredAnswer.objects.get(terminal=terminal, key=key)
+    stored = StoredAnswer.objects.filter(terminal=terminal, key__in=names).latest("pk")
     if stored.fingerprint != print_:
         raise KeyReused
     response = Response(json.loads(stored.body or "{}"), status=stored.status)
@@ -120,11 +119,16 @@ def fingerprint(request: Request) -> str:
     return hashlib.sha256(request.path.encode() + b"\0" + request.body).hexdigest()
 
 
-def _claim(terminal: Terminal, key: str, print_: str, *, at: datetime) -> StoredAnswer:
+def _claim(
+    terminal: Terminal, names: tuple[str, ...], print_: str, *, at: datetime
+) -> StoredAnswer:
+    newest, *older = names
+    if older and StoredAnswer.objects.filter(terminal=terminal, key__in=older).exists():
+        raise _Claimed
     try:
         with transaction.atomic():
             return StoredAnswer.objects.create(
-                terminal=terminal, key=key, fingerprint=print_, created_at=at
+                terminal=terminal, key=newest, fingerprint=print_, created_at=at
             )
     except IntegrityError:
         raise _Claimed from None

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from faceauth import sighting, wechat
-from faceauth.models import FaceSession, WrongState, face_sid_index
+from faceauth.models import FaceSession, WrongState
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, Actor, HasActor, record
 from hospital.patients import recognition
@@ -97,7 +97,7 @@ def _took_effect(session: FaceSession, *, token: str, known: Patient | None) -> 
     if known is not None and session.state == State.RECOGNISED:
         return session.patient == known
     if token:
-        return session.face_sid_index == face_sid_index(token)
+        return session.saw(token)
     return session.state == State.UNRECOGNISED and session.face_sid_index is None
 
 

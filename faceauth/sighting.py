@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from faceauth.models import FaceSession, Merchant, WrongState, face_sid_index
+from faceauth.models import FaceSession, Merchant, WrongState
 from hospital.audit.actions import Action
 from hospital.audit.recording import Actor, HasActor, record
 from hospital.errors import Refusal
@@ -49,7 +49,7 @@ def see(session: FaceSession, *, face_sid: str, openids: dict[str, str], at: dat
         raise WrongState
     if not face_sid:
         raise FaceSidNeeded
-    if session.state == State.SEEN and session.face_sid_index == face_sid_index(face_sid):
+    if session.state == State.SEEN and session.saw(face_sid):
         return
     keep(session, face_sid=face_sid, at=at)
 
@@ -102,7 +102,7 @@ def keep(
     """
     try:
         with transaction.atomic():
-            session.see(face_sid=face_sid, index=face_sid_index(face_sid), presumed=presumed)
+            session.see(face_sid=face_sid, presumed=presumed)
     except IntegrityError:
         raise FaceSidUsed from None
     record(Action.SESSION_SEE, by=session.terminal, on=session, at=at)

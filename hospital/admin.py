@@ -15,7 +15,7 @@ SECTIONS = [
     ("告知与同意", ["faceauth.Notice", "faceauth.Consent"]),
     ("终端设备", ["devices.Store", "devices.Terminal"]),
     ("合规审计", ["audit.Event"]),
-    ("系统", ["accounts.Staff", "faceauth.Merchant", "crypto.KeyEpoch"]),
+    ("系统", ["accounts.Staff", "faceauth.Merchant", "crypto.KeyEpoch", "crypto.Job"]),
 ]
 
 

@@ -19,5 +19,9 @@ class HospitalAdminConfig(AdminConfig):
 
 
 def relaxations(_request: HttpRequest) -> dict[str, Any]:
-    """Context processor: every page of a relaxed installation says that it is one."""
-    return {"relaxed": settings.DEPLOY_LEVEL != "3", "hospital_name": settings.HOSPITAL_NAME}
+    """Context processor: every page says what this installation does without."""
+    return {
+        "relaxed": settings.DEPLOY_LEVEL != "3",
+        "keys_in_file": settings.KEY_PROVIDER == "file",
+        "hospital_name": settings.HOSPITAL_NAME,
+    }

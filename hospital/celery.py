@@ -26,6 +26,16 @@ def _fit_to_work(**_kwargs: Any) -> None:
         raise SystemExit(str(exc)) from None
 
 
+@worker_init.connect
+def _able_to_seal(**_kwargs: Any) -> None:
+    from hospital.starting import refuse_without_keys  # noqa: PLC0415 (knows models)
+
+    try:
+        refuse_without_keys()
+    except ImproperlyConfigured as exc:
+        raise SystemExit(str(exc)) from None
+
+
 @setup_logging.connect
 def _keep_ours(**_kwargs: Any) -> None:
     """Celery would replace the logging that Django has set up, redaction included."""

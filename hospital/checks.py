@@ -5,6 +5,7 @@ Ids are stable: documentation and the evidence pack quote them.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 
 MINIMUM_SECRET = 50  # characters
+
+# What each provider of the root key cannot do without: all of these, or of a pair either.
+PROVIDERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "file": (("KEY_FILE",),),
+    "pkcs11": (("PKCS11_MODULE",), ("PKCS11_TOKEN",), ("PKCS11_PIN",)),
+    "vault": (("VAULT_ADDR",), ("VAULT_TOKEN", "VAULT_TOKEN_FILE")),
+}
 
 
 def _finding(ident: str, message: str, hint: str) -> CheckMessage:
@@ -72,8 +80,30 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
             "主密钥保存在文件中",
             "使用硬件密码设备或密钥管理系统；确需使用文件，评估风险后设置 ACCEPT_FILE_KEYS=1",
         ),
+        (
+            settings.KEY_PROVIDER in PROVIDERS and not _missing_of(settings.KEY_PROVIDER),
+            "E011",
+            "主密钥的提供方不存在，或没有配置完整",
+            _hint_about_provider(),
+        ),
+        (
+            settings.KEY_PROVIDER != "vault" or settings.VAULT_ADDR.startswith("https://"),
+            "E012",
+            "与 Vault 的通信没有加密",
+            "设置 VAULT_ADDR=https://…",
+        ),
     ]
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
+
+
+@register(Tags.database)
+def keys_apart(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Return a warning where one backup holds both the patients and the keys to them."""
+    apart = "keys" in settings.DATABASES and _whereabouts("keys") != _whereabouts("default")
+    if not databases or apart or settings.DEPLOY_LEVEL == "demo":
+        return []
+    hint = "设置 KEYS_DATABASE_URL，指向另一台服务器或另一个数据库，备份另存、保留期更短"
+    return [Warning("密钥表与患者数据在同一个数据库", hint=hint, id="hospital.W013")]
 
 
 def refuse_unfit(*, web: bool = False) -> None:
@@ -93,6 +123,25 @@ def refuse_unfit(*, web: bool = False) -> None:
     if unmet:
         lines = [f"{one.id} {one.msg}（{one.hint}）" for one in unmet]
         raise ImproperlyConfigured("\n".join(lines))
+
+
+def _missing_of(provider: str) -> list[str]:
+    return [
+        " 或 ".join(names)
+        for names in PROVIDERS[provider]
+        if not any(getattr(settings, name) for name in names)
+    ]
+
+
+def _hint_about_provider() -> str:
+    if settings.KEY_PROVIDER not in PROVIDERS:
+        return f"KEY_PROVIDER 只能是 {'、'.join(PROVIDERS)}"
+    return f"设置 {'、'.join(_missing_of(settings.KEY_PROVIDER))}"
+
+
+def _whereabouts(alias: str) -> tuple[str, ...]:
+    named = settings.DATABASES[alias]
+    return tuple(str(named.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
 
 
 def _may_read_any(directory: Path) -> bool:

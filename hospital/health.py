@@ -1,8 +1,12 @@
 """Liveness and readiness, for a load balancer. Neither says anything about a person."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connections
 from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -13,6 +17,8 @@ from hospital.crypto import keyring
 from hospital.crypto.sealing import Unopenable
 from hospital.errors import Unavailable
 
+_NAMES: Final = {"default": "database", "keys": "key_database"}
+
 
 def healthz(_request: HttpRequest) -> JsonResponse:
     """The process answers."""
@@ -21,8 +27,9 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 
 def readyz(_request: HttpRequest) -> JsonResponse:
     """Every part a terminal's request needs answers; 503 names those that do not."""
-    checks = {
-        "database": _database,
+    checks: dict[str, Callable[[], bool]] = {
+        # One each for the patients' and, where they live apart, the keys'.
+        **{_NAMES[alias]: partial(_database, alias) for alias in connections},
         "cache": _cache,
         "broker": _broker,
         "keys": _keys,
@@ -33,9 +40,9 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     return JsonResponse(body, status=503 if failed else 200)
 
 
-def _database() -> bool:
+def _database(alias: str) -> bool:
     try:
-        with connection.cursor() as cursor:
+        with connections[alias].cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return False

@@ -6,6 +6,7 @@ The default of `DEPLOY_LEVEL` is the strict one: only `make demo` and tests rela
 """
 
 from pathlib import Path
+from typing import Any
 
 import django_stubs_ext
 import environ
@@ -89,27 +90,40 @@ TEMPLATES = [
 ]
 
 # Databases. SQLite is the embedded default for a first run; production is PostgreSQL.
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/hospital.sqlite3")}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = {
-        # IMMEDIATE: a transaction that will write takes the lock at once, instead of
-        # failing half-way when another writer was faster.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        # FULL: what was answered 202 survives the power, not only the process.
-        # secure_delete: what is dropped (a pending face_sid) leaves no page behind.
-        "init_command": (
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-            "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
-        ),
+DATABASE_POOL = env.int("DATABASE_POOL", default=20)
+
+
+def _database(url: dict[str, Any]) -> dict[str, Any]:
+    """Return what `env.db` made of a URL, with the options its engine needs."""
+    if url["ENGINE"].endswith("sqlite3"):
+        options = {
+            # IMMEDIATE: a transaction that will write takes the lock at once, instead of
+            # failing half-way when another writer was faster.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            # FULL: what was answered 202 survives the power, not only the process.
+            # secure_delete: what is dropped (a pending face_sid) leaves no page behind.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+            ),
+        }
+        return {**url, "OPTIONS": options}
+    pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 10}
+    return {
+        **url,
+        "CONN_HEALTH_CHECKS": True,  # the server may have restarted
+        "OPTIONS": {**url.get("OPTIONS", {}), "pool": pool},
     }
-else:
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the server may have restarted
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
-        "min_size": 1,
-        "max_size": env.int("DATABASE_POOL", default=20),
-        "timeout": 10,
-    }
+
+
+DATABASES = {
+    "default": _database(env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/hospital.sqlite3"))
+}
+# The key tables may live on a database of their own, whose backups end sooner.
+if KEYS_DATABASE_URL := env("KEYS_DATABASE_URL", default=""):
+    DATABASES["keys"] = _database(env.db("KEYS_DATABASE_URL"))
+    DATABASE_ROUTERS = ["hospital.crypto.routing.KeyTables"]
 
 # Nonces, throttles and sealed authinfo. Shared by every process, so never LocMem.
 CACHES = {"default": env.cache("CACHE_URL", default="dbcache://cache")}
@@ -240,10 +254,34 @@ CRYPTO_SUITE = env("CRYPTO_SUITE", default="aes-256-gcm")  # or sm4-gcm
 KEY_PROVIDER = env("KEY_PROVIDER", default="file")
 KEY_FILE = Path(env("KEY_FILE", default=str(VAR_DIR / "keys" / "root.key")))
 ACCEPT_FILE_KEYS = env.bool("ACCEPT_FILE_KEYS", default=False)  # a risk somebody signed for
+PKCS11_MODULE = env("PKCS11_MODULE", default="")  # path of the library that came with the token
+PKCS11_TOKEN = env("PKCS11_TOKEN", default="")  # its label
+PKCS11_PIN = env("PKCS11_PIN", default="").strip()  # a file ends with a newline
+PKCS11_KEY = env("PKCS11_KEY", default="hospital-root")
+VAULT_ADDR = env("VAULT_ADDR", default="")
+# The file is read whenever the token is needed: an agent renews it.
+VAULT_TOKEN_FILE = env("VAULT_TOKEN_FILE", default="")
+VAULT_TOKEN = "" if VAULT_TOKEN_FILE else env("VAULT_TOKEN", default="")
+VAULT_KEY = env("VAULT_KEY", default="hospital-root")
+VAULT_MOUNT = env("VAULT_MOUNT", default="transit")
+VAULT_NAMESPACE = env("VAULT_NAMESPACE", default="")
+VAULT_CACERT = env("VAULT_CACERT", default="")
 KEY_CACHE_SECONDS = env.int("KEY_CACHE_SECONDS", default=60)
+ROOT_KEY_CACHE_SECONDS = env.int("ROOT_KEY_CACHE_SECONDS", default=3600)
 
 # The trail (hospital.audit): base64 of 32 bytes, kept apart from the sealing keys.
 AUDIT_MAC_KEY = env("AUDIT_MAC_KEY")
+# The log over it: its name for ever, and the public keys of who signs and who cosigns it.
+TRAIL_ORIGIN = env("TRAIL_ORIGIN", default="")
+TRAIL_VERIFIERS = env.list("TRAIL_VERIFIERS", default=[])
+# The notary's alone: no other process needs its key, or may have it.
+NOTARY_KEY_FILE = env("NOTARY_KEY_FILE", default="")
+# How far it has signed, and where it leaves copies: on disks the database's owner has no part in.
+NOTARY_STATE = Path(env("NOTARY_STATE", default=str(VAR_DIR / "notary" / "signed")))
+ANCHOR_FILE = env("ANCHOR_FILE", default="")
+WITNESS_URL = env("WITNESS_URL", default="")
+# How far `verifyaudit --incremental` has come.
+VERIFIED_STATE = Path(env("VERIFIED_STATE", default=str(VAR_DIR / "notary" / "verified")))
 
 # WeChat: a merchant's keys are sealed to the worker. The web knows the public half; the other
 # belongs in the worker's environment alone.

@@ -7,3 +7,8 @@ from hospital.checks import refuse_unfit
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hospital.settings")
 application = get_wsgi_application()
 refuse_unfit(web=True)
+
+# Knows models, which exist only now.
+from hospital.starting import refuse_without_keys  # noqa: E402
+
+refuse_without_keys()

@@ -18,6 +18,7 @@ import stamina
 from celery.signals import after_task_publish
 from django.conf import settings as project
 from django.core.wsgi import get_wsgi_application
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import override_settings
 from django.utils import timezone
 
@@ -29,6 +30,7 @@ from faceauth import connection, consent, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
 from hospital.accounts.models import Staff
+from hospital.audit import guards
 from hospital.audit.recording import SYSTEM
 from hospital.crypto import keyring
 from hospital.crypto.providers.file import FileProvider
@@ -41,6 +43,21 @@ PASSWORD = "correct horse battery staple"
 def root_key() -> None:
     if not project.KEY_FILE.exists():
         FileProvider.create(project.KEY_FILE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied_tables() -> Iterator[None]:
+    """After a test with transactions of its own Django empties the tables, guarded ones as well."""
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
+        guards.remove(self.connection)
+        flush(self, statements)
+        guards.install(self.connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", unguarded)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from faceauth.models.consent import Consent, Notice
 from faceauth.models.merchant import Merchant, NotConfigured, Slot
-from faceauth.models.session import LEASE, LIFETIME, FaceSession, WrongState, face_sid_index
+from faceauth.models.session import LEASE, LIFETIME, FaceSession, WrongState
 
 __all__ = [
     "LEASE",
@@ -14,5 +14,4 @@ __all__ = [
     "Notice",
     "Slot",
     "WrongState",
-    "face_sid_index",
 ]

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from django.db import models
+from django.db import IntegrityError, models
 from django.db.models import F
 from uuid6 import uuid7
 
@@ -12,7 +12,7 @@ from devices.models import Terminal
 from faceauth.models.consent import Consent
 from faceauth.models.merchant import Merchant
 from hospital.crypto.fields import SealedField
-from hospital.crypto.indexes import blind_index
+from hospital.crypto.indexes import token_digests
 from hospital.crypto.keyring import SYSTEM_SUBJECT
 from hospital.errors import Refusal
 from hospital.patients.models import Patient
@@ -151,14 +151,22 @@ class FaceSession(models.Model):
         """Who it was; before the end, `patient` is but the terminal's word."""
         return self.patient if self.is_final else None
 
-    def see(self, *, face_sid: str, index: str, presumed: Patient | None = None) -> None:
+    def see(self, *, face_sid: str, presumed: Patient | None = None) -> None:
         """
         Note who is to be asked about.
 
         :param presumed: who it is as far as the terminal can tell; WeChat has yet to say
         :raises WrongState: somebody was seen already
+        :raises IntegrityError: another session has this `face_sid`
         """
+        index, *older = _digests(face_sid)
+        if older and FaceSession.objects.filter(face_sid_index__in=older).exists():
+            raise IntegrityError("face_sid is used")
         self._move(self.State.SEEN, face_sid=face_sid, face_sid_index=index, patient=presumed)
+
+    def saw(self, face_sid: str) -> bool:
+        """Whether it is this `face_sid` that the session is about."""
+        return self.face_sid_index in _digests(face_sid)
 
     def recognise(self, patient: Patient, *, at: datetime) -> None:
         """:raises WrongState: somebody was seen already, or another worker was faster."""
@@ -235,5 +243,5 @@ def _column(name: str) -> SealedField:
     return column
 
 
-def face_sid_index(face_sid: str) -> str:
-    return blind_index("face_session.face_sid", face_sid)
+def _digests(face_sid: str) -> tuple[str, ...]:
+    return token_digests("face_session.face_sid", face_sid)

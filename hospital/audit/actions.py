@@ -200,6 +200,61 @@ class Action(enum.Enum):
         "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
     )
     PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects")
+    PATIENT_SEARCH = _kind("patient.search", "按姓名片段查找患者", "opened", "count", "subjects")
+    # Keys
+    KEYS_ROTATE_BEGIN = _kind(
+        "keys.rotate_begin",
+        "开始更换密钥",
+        "kind",
+        "target",
+        "total",
+        "conflicts",
+        "failed",
+        severity=Severity.WARNING,
+    )
+    KEYS_ROTATE_END = _kind(
+        "keys.rotate_end",
+        "更换密钥结束",
+        "kind",
+        "target",
+        "total",
+        "conflicts",
+        "failed",
+        severity=Severity.WARNING,
+    )
+    KEYS_CHECK = _kind(
+        "keys.check",
+        "检查封存的数据",
+        "kind",
+        "target",
+        "total",
+        "conflicts",
+        "failed",
+        severity=Severity.NOTICE,
+    )
+    # The trail itself
+    AUDIT_FINDING = _kind(
+        "audit.finding", "留痕有异常", "kind", "count", "events", severity=Severity.ALERT
+    )
+    AUDIT_VERIFY = _kind(
+        "audit.verify",
+        "核验留痕",
+        "is_full",
+        "is_anchored",
+        "size",
+        "count",
+        "findings",
+        severity=Severity.NOTICE,
+    )
+    NOTARY_REFUSE = _kind(
+        "notary.refuse", "公证停止签名", "code", "size", "found", severity=Severity.ALERT
+    )
+    NOTARY_UNWITNESSED = _kind(
+        "notary.unwitnessed", "检查点长时间无人见证", "seconds", "size", severity=Severity.ALERT
+    )
+    NOTARY_BEGIN = _kind(
+        "notary.begin", "留痕另起一册", "origin", "before", "size", "root", severity=Severity.ALERT
+    )
     # Evidence
     EVIDENCE_COLLECT = _kind(
         "evidence.collect", "收集合规证据", "met", "count", severity=Severity.NOTICE

@@ -8,15 +8,15 @@ from django.db.models.sql.compiler import SQLCompiler
 from uuid6 import uuid7
 
 from hospital.audit.actions import BY_TAG
+from hospital.audit.appended import AppendedQuerySet, AppendOnly
+from hospital.audit.log import Anchor, Checkpoint, Leaf, Pending, Tile
+
+__all__ = ["Anchor", "AppendOnly", "Checkpoint", "Event", "Leaf", "Pending", "Tile"]
 
 # The database makes the other columns of these.
 _INSERT = (
     "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, %s) RETURNING id"
 )
-
-
-class AppendOnly(TypeError):
-    """The trail is written once; nothing changes or removes a record."""
 
 
 class PayloadText(Func):
@@ -49,15 +49,9 @@ def _shown(verbose_name: str, *path: str) -> models.GeneratedField:
     )
 
 
-class EventQuerySet(models.QuerySet["Event"]):
+class EventQuerySet(AppendedQuerySet["Event"]):
     def on(self, subject: models.Model) -> Self:
         return self.filter(object_type=subject._meta.label_lower, object_id=str(subject.pk))
-
-    def update(self, **_kwargs: Any) -> int:
-        raise AppendOnly
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        raise AppendOnly
 
 
 class Event(models.Model):

@@ -16,8 +16,8 @@ from django.db.models import Q
 from faceauth.models import FaceSession, Merchant, Notice
 from hospital import checks
 from hospital.accounts.models import Staff
-from hospital.audit import verification
-from hospital.crypto import suites
+from hospital.audit import trail, verification
+from hospital.crypto import known_answers
 from hospital.roles import GRANTS, Role
 
 ADMINISTRATORS = (Role.SYSTEM, Role.SECURITY, Role.AUDITOR)
@@ -71,11 +71,16 @@ def _staffed(_at: datetime) -> tuple[bool, str]:
     return True, "五个角色均有在用账号，一人一角色"
 
 
-def _trail(_at: datetime) -> tuple[bool, str]:
-    verdict = verification.verify()
-    altered = len(verdict.altered)
-    seen = f"留痕 {verdict.events} 条，校验不符 {altered} 条；尚不能发现整行删除"
-    return verdict.is_intact and verdict.events > 0, seen
+def _trail(at: datetime) -> tuple[bool, str]:
+    try:
+        verdict = verification.verify(at=at, verifiers=trail.verifiers())
+    except trail.NotConfigured as exc:
+        return False, str(exc)
+    seen = (
+        f"留痕 {verdict.events} 条，已封存 {verdict.sealed} 条，签名到第 {verdict.signed} 条，"
+        f"异常 {verdict.count} 处；是否截断须用外部锚点核验（verifyaudit --anchor）"
+    )
+    return verdict.is_intact and verdict.signed > 0 and not verdict.unsettled, seen
 
 
 def _consent(_at: datetime) -> tuple[bool, str]:
@@ -93,8 +98,8 @@ def _notice(at: datetime) -> tuple[bool, str]:
 
 def _sealing(_at: datetime) -> tuple[bool, str]:
     try:
-        suites.self_test()
-    except suites.SelfTestFailed:
+        known_answers.self_test()
+    except known_answers.SelfTestFailed:
         return False, "算法自检未通过"
     suite = settings.CRYPTO_SUITE
     return True, f"算法自检通过，新数据密钥使用 {suite}；密钥由软件保管，不等于通过密评"

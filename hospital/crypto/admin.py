@@ -1,10 +1,18 @@
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
 
 from hospital.admin import GrantedAdmin
-from hospital.crypto.models import KeyEpoch
+from hospital.crypto.models import Job, KeyEpoch
+from hospital.crypto.rotation.catalogue import phase_of
+from hospital.crypto.rotation.progress import Progress
 from hospital.roles import May
 
-SHOWN = ("epoch", "suite", "provider", "state", "created_at")
+SHOWN = ("epoch", "suite", "provider", "state", "created_at", "rewrapped")
+BADGES = {Job.State.OPEN: "authorized", Job.State.DONE: "success", Job.State.FAILED: "failed"}
 
 
 @admin.register(KeyEpoch)
@@ -13,3 +21,68 @@ class KeyEpochAdmin(GrantedAdmin):
 
     view = frozenset({May.VIEW_KEYS})
     list_display = fields = readonly_fields = SHOWN
+
+    @admin.display(description="封装的密钥（更换时）")
+    def rewrapped(self, epoch: KeyEpoch) -> str:
+        # As the rotation that made it counted them: the table is too large to count here.
+        done = Job.objects.filter(kind=Job.Kind.KEK, target=str(epoch.epoch), state=Job.State.DONE)
+        job = done.first()
+        return f"{job.done:,} 个" if job else "—"
+
+
+@admin.register(Job)
+class JobAdmin(GrantedAdmin):
+    """Rotations and examinations: how far each is. They are started on the command line."""
+
+    view = frozenset({May.VIEW_KEYS})
+    list_display = ("what", "target", "standing", "bar", "created_at", "finished_at")
+    list_filter = ("kind", "state")
+    fields = readonly_fields = (
+        "target",
+        "amount",
+        "conflicts",
+        "failed",
+        "rate",
+        "created_at",
+        "finished_at",
+    )
+
+    @admin.display(description="类型", ordering="kind")
+    def what(self, job: Job) -> str:
+        return job.get_kind_display()
+
+    @admin.display(description="状态", ordering="state")
+    def standing(self, job: Job) -> str:
+        badge, state = BADGES[Job.State(job.state)], job.get_state_display()
+        return format_html('<span class="badge badge-{}">{}</span> {}', badge, state, phase_of(job))
+
+    @admin.display(description="进度")
+    def bar(self, job: Job) -> str:
+        percent = Progress.of(job, at=timezone.now()).percent
+        return format_html(
+            '<progress class="job" max="100" value="{}" aria-label="进度">{}%</progress>',
+            percent,
+            percent,
+        )
+
+    @admin.display(description="已处理 / 总数")
+    def amount(self, job: Job) -> str:
+        return f"{job.done:,} / {job.total:,}"
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        job, now = self.get_object(request, object_id), timezone.now()
+        if isinstance(job, Job):
+            extra_context = {
+                **(extra_context or {}),
+                "progress": Progress.of(job, at=now),
+                "phase": phase_of(job),
+                "badge": BADGES[Job.State(job.state)],
+                "is_abandoned": job.lease_until is None or job.lease_until < now,
+            }
+        return super().change_view(request, object_id, form_url, extra_context)

@@ -9,7 +9,7 @@ or the savepoint it was read under, rolls back, and the keys are gone at that in
 commit it calls the entry, which hands the keys to the whole process.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -31,6 +31,8 @@ class Committed(Generic[K, V]):
     def __init__(self, *, size: int) -> None:
         self._size = size
         self._shared: Expiring[K, V] = Expiring(size=size)
+        # What the whole process knows, and not a transaction alone; every reading passes here.
+        self.shared = self._shared.get
         self._open: WeakKeyDictionary[
             BaseDatabaseWrapper, WeakValueDictionary[frozenset[str], _Unpublished[K, V]]
         ] = WeakKeyDictionary()
@@ -45,11 +47,22 @@ class Committed(Generic[K, V]):
                 return value
         return None
 
+    def missing(self, keys: Iterable[K], *, using: str) -> list[K]:
+        """Return the keys that are not remembered."""
+        missing = self._shared.missing(keys)
+        if not connections[using].in_atomic_block:
+            return missing
+        return [key for key in missing if self.get(key, using=using) is None]
+
     def put(self, key: K, value: V, *, seconds: float, using: str) -> None:
         """Remember a row just read over the connection `using`."""
+        self.put_all({key: value}, seconds=seconds, using=using)
+
+    def put_all(self, read: Mapping[K, V], *, seconds: float, using: str) -> None:
+        """Remember rows just read over the connection `using`."""
         connection = connections[using]
         if not connection.in_atomic_block:
-            self._shared.put(key, value, seconds=seconds)
+            self._shared.put_all(read, seconds=seconds)
             return
         savepoints = frozenset(connection.savepoint_ids)
         unpublished = self._unpublished(using).get(savepoints)
@@ -57,7 +70,7 @@ class Committed(Generic[K, V]):
             unpublished = _Unpublished(self._shared, size=self._size)
             self._unpublished(using)[savepoints] = unpublished
             transaction.on_commit(unpublished, using=using)
-        unpublished.rows.put(key, value, seconds=seconds)
+        unpublished.rows.put_all(read, seconds=seconds)
 
     def drop(self, unwanted: Callable[[K], bool], *, using: str) -> None:
         """Forget at once, and again on commit: another thread may read the old row until then."""

@@ -1,7 +1,6 @@
 """A bounded memory whose entries end, so that a destroyed key stops working everywhere."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
@@ -11,33 +10,39 @@ V = TypeVar("V")
 
 
 class Expiring(Generic[K, V]):
-    """Least recently used goes first; everything goes at the moment given with it."""
+    """The oldest goes first; everything goes at the moment given with it."""
 
     def __init__(self, *, size: int, clock: Callable[[], float] = monotonic) -> None:
         self._size = size
         self._clock = clock
         self._lock = Lock()
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._entries: dict[K, tuple[float, V]] = {}
 
     def get(self, key: K) -> V | None:
-        with self._lock:
-            if key not in self._entries:
-                return None
-            ends, value = self._entries[key]
-            if self._clock() >= ends:
-                del self._entries[key]
-                return None
-            self._entries.move_to_end(key)
-            return value
+        # Without the lock, since every reading of a sealed value passes here: one lookup in a
+        # dict is never half done.
+        entry = self._entries.get(key)
+        if entry is None or self._clock() >= entry[0]:
+            return None
+        return entry[1]
+
+    def missing(self, keys: Iterable[K]) -> list[K]:
+        """Return the keys that are not kept."""
+        now, entries = self._clock(), self._entries  # without the lock, as in `get`
+        return [key for key in keys if (entry := entries.get(key)) is None or now >= entry[0]]
 
     def put(self, key: K, value: V, *, seconds: float) -> None:
         """Keep `value` for so many seconds; none at all for 0."""
-        self._put(key, value, ends=self._clock() + seconds)
+        self.put_all({key: value}, seconds=seconds)
+
+    def put_all(self, entries: Mapping[K, V], *, seconds: float) -> None:
+        """Keep each of `entries`, the first of them as the oldest."""
+        ends = self._clock() + seconds
+        self._put({key: (ends, value) for key, value in entries.items()})
 
     def take_over(self, other: "Expiring[K, V]") -> None:
         """Move all that `other` holds here; nothing lives longer for it."""
-        for key, (ends, value) in other.drain():
-            self._put(key, value, ends=ends)
+        self._put(dict(other.drain()))
 
     def drain(self) -> list[tuple[K, tuple[float, V]]]:
         """Forget everything, and return it with the moments it ends, oldest first."""
@@ -55,9 +60,10 @@ class Expiring(Generic[K, V]):
         with self._lock:
             self._entries.clear()
 
-    def _put(self, key: K, value: V, *, ends: float) -> None:
+    def _put(self, entries: Mapping[K, tuple[float, V]]) -> None:
         with self._lock:
-            self._entries[key] = ends, value
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._size:
-                self._entries.popitem(last=False)
+            for key, entry in entries.items():
+                self._entries.pop(key, None)
+                self._entries[key] = entry
+            for _ in range(len(self._entries) - self._size):
+                del self._entries[next(iter(self._entries))]

@@ -6,10 +6,9 @@ the patient are known. Whatever would carry plaintext anywhere else (a query, a 
 fixture, a `repr`) meets a mask or an error.
 """
 
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from functools import cached_property, partial, wraps
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
@@ -18,12 +17,11 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Col
 from django.db.models.lookups import IsNull
-from django.db.models.query_utils import DeferredAttribute
 
 from hospital.crypto import keyring
+from hospital.crypto.attributes import SealedAttribute, held_by, refresh_unopened, text_of
 from hospital.crypto.columns import SealedCol, SealedIsNull
-from hospital.crypto.sealing import Place
-from hospital.crypto.texts import Pending, Sealed, mask, open_text, seal_text
+from hospital.crypto.texts import Pending, Sealed, mask, open_text, placed, seal_text
 
 __all__ = ["Sealed", "SealedField", "Unplaced", "open_text", "seal_text"]
 
@@ -35,29 +33,6 @@ else:
 
 class Unplaced(Exception):
     """A value cannot be sealed before its row and its patient are known."""
-
-
-# While refresh_from_db copies attributes between instances, sealed values are not opened.
-_copying: Final[ContextVar[bool]] = ContextVar("copying sealed values", default=False)
-
-
-class SealedAttribute(DeferredAttribute):
-    """Opens on reading, refuses anything but text on writing."""
-
-    field: "SealedField"
-
-    def __get__(self, instance: models.Model | None, cls: type | None = None) -> Any:
-        if instance is None:
-            return self
-        if self.field.attname not in instance.__dict__:
-            instance.refresh_from_db(fields=[self.field.attname])
-        held = instance.__dict__[self.field.attname]
-        if held is None or (_copying.get() and isinstance(held, Sealed)):
-            return held
-        return self.field.text_of(held, instance)
-
-    def __set__(self, instance: models.Model, value: object) -> None:
-        instance.__dict__[self.field.attname] = self.field.hold(value, instance)
 
 
 class SealedField(_TextField):
@@ -89,6 +64,9 @@ class SealedField(_TextField):
         self.context = context
         self.subject = subject
         self.searchable = searchable
+        self.is_own = subject == "pk"
+        self.fixed = subject if isinstance(subject, UUID) else None
+        self.mask = mask(context)
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()
@@ -108,43 +86,30 @@ class SealedField(_TextField):
         private_only: bool = False,
     ) -> None:
         super().contribute_to_class(cls, name, private_only)
-        _refresh_without_opening(cls)
+        refresh_unopened(cls)
 
     def formfield(self, *_: Any, **__: Any) -> None:
         return None
 
     # Between the instance and its text.
 
-    def hold(self, value: object, instance: models.Model) -> Sealed | Pending | None:
+    def hold(self, value: Any, instance: models.Model) -> Sealed | Pending | Exception | None:
         """
-        Return what the instance keeps for an assigned or loaded value.
+        Return what the instance keeps for an assigned or loaded value, or why it does not.
 
-        :raises TypeError: not text; expressions are not, either
-        :raises ValueError: a mask, read back from somewhere it was shown
-        :raises FieldError: sealed for another column
+        TypeError: not text; expressions are not, either. ValueError: a mask, read back from
+        somewhere it was shown. FieldError: sealed for another column. None is raised here,
+        where a traceback would show the value.
         """
-        match value:
-            case None | Pending():
-                return value
-            case Sealed():
-                return self._anchored(value, instance)
-            case str():
-                if value == mask(self.context):
-                    raise ValueError(f"{self.context}: a mask is not a value")
-                return Pending(value, self.context)
-        raise TypeError(f"{self.context} takes text, not {type(value).__name__}")
-
-    def text_of(self, held: Sealed | Pending, instance: models.Model) -> str:
-        """
-        Open what the instance keeps.
-
-        :raises Unopenable: in its many forms
-        :raises KeyUnavailable:
-        """
-        if isinstance(held, Pending):
-            return held.text
-        place = self._place_of(held, instance)
-        return open_text(held.blob, context=self.context, row=place.row, subject=place.subject)
+        if isinstance(value, str):
+            if value == self.mask:
+                return ValueError(f"{self.context}: a mask is not a value")
+            return Pending(value, self.context)
+        if value is None or isinstance(value, Pending):
+            return value
+        if isinstance(value, Sealed):
+            return self._anchored(value, instance)
+        return TypeError(f"{self.context} takes text, not {type(value).__name__}")
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Sealed | None:
         """
@@ -157,62 +122,82 @@ class SealedField(_TextField):
         :raises Unplaced: the patient or the row is not known
         :raises ValueError: longer than `max_length`
         """
-        if self.attname not in model_instance.__dict__:
-            model_instance.refresh_from_db(fields=[self.attname])
-        held = model_instance.__dict__[self.attname]
+        held = held_by(model_instance, self.attname)
         if held is None:
             return None
-        place = self._place_of(None, model_instance)
-        if isinstance(held, Sealed) and self._place_of(held, model_instance) == place:
-            return held
-        sealed = self._seal(self.text_of(held, model_instance), place)
-        if isinstance(held, Pending):
-            held.sealed = sealed
-        keyring.when_durable(partial(self._settle, model_instance, held, sealed))
-        return sealed
-
-    def _seal(self, text: str, place: Place) -> Sealed:
-        if self.max_length is not None and len(text) > self.max_length:
+        row, subject = self.place_in(model_instance.__dict__)
+        if not isinstance(row, UUID) or not isinstance(subject, UUID):
+            row, subject = self.place_of(model_instance)
+        pending = held
+        if type(held) is Sealed:
+            if self.place_of(model_instance, held) == (row, subject):
+                return held
+            pending = Pending(text_of(held, model_instance, self), self.context)
+        if self.max_length is not None and len(pending.text) > self.max_length:
             raise ValueError(f"{self.context}: longer than {self.max_length} characters")
-        blob = seal_text(text, context=self.context, row=place.row, subject=place.subject)
-        return Sealed(blob, self.context, place.subject, place.row)
+        durable = keyring.durable_key(subject)
+        secret = durable or keyring.data_key(subject)
+        sealed: Sealed = pending.seal(secret, subject, row)
+        if durable:
+            model_instance.__dict__[self.attname] = sealed
+        else:
+            keyring.when_durable(partial(self._settle, model_instance, held, sealed))
+        return sealed
 
     def _settle(self, instance: models.Model, held: object, sealed: Sealed) -> None:
         if instance.__dict__.get(self.attname) is held:
             instance.__dict__[self.attname] = sealed
 
-    def _anchored(self, value: Sealed, instance: models.Model) -> Sealed:
+    def _anchored(self, value: Sealed, instance: models.Model) -> Sealed | FieldError:
         if value.context != self.context:
-            raise FieldError(f"{mask(value.context)} does not belong in {self.context}")
+            return FieldError(f"{mask(value.context)} does not belong in {self.context}")
         if value.row is not None and value.subject is not None:
             return value
-        known = instance.__dict__
-        row = value.row or _uuid(known.get(self._row_attname))
-        subject = value.subject or (
-            self.subject
-            if isinstance(self.subject, UUID)
-            else _uuid(known.get(self._subject_attname))
+        row, subject = self.place_in(instance.__dict__)
+        return placed(
+            value.blob, self.context, value.subject or _uuid(subject), value.row or _uuid(row)
         )
-        return Sealed(value.blob, self.context, subject, row)
 
-    def _place_of(self, held: Sealed | None, instance: models.Model) -> Place:
-        row = (held and held.row) or _uuid(getattr(instance, self._row_attname))
-        subject = (held and held.subject) or (
-            self.subject
-            if isinstance(self.subject, UUID)
-            else _uuid(getattr(instance, self._subject_attname))
-        )
+    def place_in(self, known: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the row and the subject as far as an instance's own attributes say them."""
+        if self.is_own:
+            row = known.get(self.row_attname)
+            return row, row
+        row = known.get(self.row_attname)
+        return row, self.fixed or known.get(self.subject_attname)
+
+    def place_of(self, instance: models.Model, held: Sealed | None = None) -> tuple[UUID, UUID]:
+        """
+        Return the row and the subject a value is sealed for, or is to be.
+
+        :raises Unplaced: one of them is not known yet
+        """
+        row, subject = (held.row, held.subject) if held else self.place_in(instance.__dict__)
+        if isinstance(row, UUID) and isinstance(subject, UUID):
+            return row, subject
+        row = _uuid(row) or _uuid(getattr(instance, self.row_attname))
+        if self.is_own:
+            subject = _uuid(subject) or row
+        else:
+            subject = _uuid(subject) or self.fixed or _uuid(getattr(instance, self.subject_attname))
         if row is None or subject is None:
             raise Unplaced(f"{self.context}: the row and the subject come first")
-        return Place(context=self.context, subject=subject, row=row)
+        return row, subject
 
     @cached_property
-    def _row_attname(self) -> str:
+    def row_attname(self) -> str:
         return str(self.model._meta.pk.attname)
 
     @cached_property
-    def _subject_attname(self) -> str:
-        return self._row_attname if self.subject == "pk" else str(self.subject)
+    def subject_attname(self) -> str:
+        return self.row_attname if self.is_own else str(self.subject)
+
+    @cached_property
+    def placed_by(self) -> frozenset[str]:
+        """The names under which a row's key, and the subject, are written."""
+        places = {self.row_attname, self.subject_attname}
+        fields = [one for one in self.model._meta.concrete_fields if one.attname in places]
+        return frozenset({"pk", *(name for one in fields for name in (one.name, one.attname))})
 
     # Between the instance and the database.
 
@@ -226,11 +211,11 @@ class SealedField(_TextField):
             return None
         if isinstance(value, str):  # a text in a binary column; SQLite permits it
             value = value.encode(errors="surrogatepass")
-        return Sealed(bytes(value), self.context)  # type: ignore[call-overload]
-
-    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        # The inherited method lets any expression through.
-        return self.get_db_prep_value(value, connection)
+        sealed = Sealed()  # filled in here, since every value of every row passes
+        sealed.blob = value if type(value) is bytes else bytes(value)  # type: ignore[call-overload]
+        sealed.context = self.context
+        sealed.subject = sealed.row = sealed.fetched = None
+        return sealed
 
     def get_db_prep_value(
         self,
@@ -245,9 +230,12 @@ class SealedField(_TextField):
         """
         if value is None:
             return None
-        if not isinstance(value, Sealed) or value.context != self.context:
-            raise FieldError(f"{self.context} is sealed: assign the attribute and save()")
-        return connection.Database.Binary(value.blob)  # type: ignore[attr-defined]
+        if type(value) is Sealed and value.context == self.context:
+            return connection.Database.Binary(value.blob)  # type: ignore[attr-defined]
+        del value  # a traceback shows the variables of this frame
+        raise FieldError(f"{self.context} is sealed: assign the attribute and save()")
+
+    get_db_prep_save = get_db_prep_value  # the inherited one lets any expression through
 
     def get_lookup(self, lookup_name: str) -> type[IsNull]:
         if lookup_name != "isnull":
@@ -272,7 +260,7 @@ class SealedField(_TextField):
     # Wherever else Django would take the value from.
 
     def to_python(self, value: Any) -> Any:
-        if value == mask(self.context):
+        if value == self.mask:
             raise ValidationError("遮盖后的内容不能作为数据载入", code="masked")
         return value
 
@@ -282,18 +270,24 @@ class SealedField(_TextField):
 
         :raises ValidationError: null, blank or too long
         """
-        value = self.to_python(value)
-        if value is None and not self.null:
-            raise ValidationError("此字段不能为空", code="null")
-        if value == "" and not self.blank:
-            raise ValidationError("此字段不能为空白", code="blank")
-        if value is not None and self.max_length is not None and len(value) > self.max_length:
-            raise ValidationError(f"不能超过 {self.max_length} 个字符", code="max_length")
+        fault = self._fault_of(self.to_python(value))
+        if fault is not None:
+            del value  # a traceback shows the variables of this frame
+            raise fault
         return value
+
+    def _fault_of(self, value: Any) -> ValidationError | None:
+        if value is None and not self.null:
+            return ValidationError("此字段不能为空", code="null")
+        if value == "" and not self.blank:
+            return ValidationError("此字段不能为空白", code="blank")
+        if value is not None and self.max_length is not None and len(value) > self.max_length:
+            return ValidationError(f"不能超过 {self.max_length} 个字符", code="max_length")
+        return None
 
     def value_from_object(self, obj: models.Model) -> str | None:
         held = obj.__dict__.get(self.attname, ...)
-        return None if held is None else mask(self.context)
+        return None if held is None else self.mask
 
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.value_from_object(obj))
@@ -327,29 +321,12 @@ class SealedField(_TextField):
         if isinstance(self.subject, UUID):
             return []
         order = [one.attname for one in meta.concrete_fields]
-        if self._subject_attname not in order:
+        if self.subject_attname not in order:
             return [Error(f"没有主体字段 {self.subject}", obj=self, id="crypto.E003")]
-        if order.index(self._row_attname) > order.index(self.attname):
+        if order.index(self.row_attname) > order.index(self.attname):
             return [Error("主键必须声明在封存字段之前", obj=self, id="crypto.E004")]
         return []
 
 
 def _uuid(value: Any) -> UUID | None:
     return value if value is None or isinstance(value, UUID) else UUID(str(value))
-
-
-def _refresh_without_opening(cls: type[models.Model]) -> None:
-    refresh: Callable[..., None] = cls.refresh_from_db
-    if getattr(refresh, "keeps_sealed", False):
-        return
-
-    @wraps(refresh)
-    def refresh_from_db(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        token = _copying.set(True)
-        try:
-            refresh(self, *args, **kwargs)
-        finally:
-            _copying.reset(token)
-
-    refresh_from_db.keeps_sealed = True  # type: ignore[attr-defined]
-    cls.refresh_from_db = refresh_from_db  # type: ignore[method-assign]

@@ -9,14 +9,15 @@ label, the patient and the row are authenticated, so that a value moved anywhere
 does not open. An older value put back in the same cell does: that is for the trail to show.
 """
 
-import os
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from os import urandom
 from typing import Final
 from uuid import UUID
 
-from hospital.crypto import suites
-from hospital.crypto.suites import NONCE_SIZE, TAG_SIZE, Suite
+from cryptography.exceptions import InvalidTag
+
+from hospital.crypto.suites import NONCE_SIZE, TAG_SIZE, Key, Suite
 
 BUCKET: Final = 32  # bytes; names and document numbers all fill one, so length says nothing
 PADDED: Final = 0x01
@@ -41,37 +42,21 @@ class Tampered(Unopenable):
     """Changed, or moved to another row, column or patient, since it was sealed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """
-    Where a value belongs.
-
-    `context` is a label such as ``patient.name``, fixed for ever; it is not derived
-    from a table or column, so those may be renamed.
-    """
-
-    context: str
-    subject: UUID
-    row: UUID
-
-
-def seal(plaintext: bytes, *, key: bytes, suite: Suite, generation: int, place: Place) -> bytes:
+def seal(
+    plaintext: bytes, *, key: Key, generation: int, context: str, subject: UUID, row: UUID
+) -> bytes:
     """
     Return `plaintext` sealed for one place: 36 bytes more than the padded plaintext.
 
-    :raises ValueError: the key does not fit the suite, or `generation` is not 1 … 2³²-1
+    :param context: a label such as ``patient.name``, fixed for ever; it is not derived from a
+        table or column, so those may be renamed
+    :raises ValueError: `generation` is not 1 … 2³²-1
     """
-    if not 1 <= generation < 1 << 32:
-        raise ValueError("a key generation is 1 … 2**32-1")
-    header = _HEADER.pack(_MAGIC, suite, PADDED, generation)
-    nonce = os.urandom(NONCE_SIZE)
-    ciphertext = suites.encrypt(
-        suite, key=key, nonce=nonce, plaintext=_pad(plaintext), aad=_aad(header, place)
-    )
-    return header + nonce + ciphertext
+    header, label = header_of(key.suite, generation), label_of(context)
+    return seal_with(key, header, plaintext, label, subject, row)
 
 
-def unseal(blob: bytes, *, key: bytes, place: Place) -> bytes:
+def unseal(blob: bytes, *, key: Key, context: str, subject: UUID, row: UUID) -> bytes:
     """
     Return what was sealed for this very place.
 
@@ -79,21 +64,46 @@ def unseal(blob: bytes, *, key: bytes, place: Place) -> bytes:
     :raises UnsupportedSuite: of this form, with an unknown cipher
     :raises Tampered: the key, the place or the bytes are not those of the sealing
     """
-    suite, flags, _generation = _read_header(blob)
-    if len(key) != suite.key_size:
+    if len(blob) < _SMALLEST:
+        raise NotSealed
+    header = blob[:8]
+    if _read_header(header)[0] is not key.suite:
         raise Tampered  # the header names another cipher than the key was made for
-    header, nonce = blob[: _HEADER.size], blob[_HEADER.size : _HEADER.size + NONCE_SIZE]
+    return unseal_with(key, header, blob, label_of(context), subject, row)
+
+
+# Every writing and every reading of every value passes through the next two; names take time.
+
+
+def seal_with(  # noqa: PLR0917
+    key: Key, header: bytes, plaintext: bytes, label: bytes, subject: UUID, row: UUID
+) -> bytes:
+    """Do as `seal`, with what `header_of` and `label_of` make of the key and the context."""
+    nonce = urandom(NONCE_SIZE)
+    sealed = key.bare_encrypt(nonce, _pad(plaintext), _aad(header, label, subject, row))
+    return b"%b%b%b" % (header, nonce, sealed)
+
+
+def unseal_with(  # noqa: PLR0917
+    key: Key, header: bytes, blob: bytes, label: bytes, subject: UUID, row: UUID
+) -> bytes:
+    """
+    Do as `unseal`, for a value that begins with this header, which is of this key's suite.
+
+    :raises NotSealed, Tampered:
+    """
+    if len(blob) < _SMALLEST:
+        raise NotSealed
     try:
-        plaintext = suites.decrypt(
-            suite,
-            key=key,
-            nonce=nonce,
-            ciphertext=blob[_HEADER.size + NONCE_SIZE :],
-            aad=_aad(header, place),
-        )
-    except suites.WrongTag:
+        padded = key.bare_decrypt(blob[8:20], blob[20:], _aad(header, label, subject, row))
+    except InvalidTag:
         raise Tampered from None
-    return _unpad(plaintext) if flags & PADDED else plaintext
+    if not header[3] & PADDED:
+        return padded
+    text, mark, zeros = padded.rpartition(b"\x80")
+    if not mark or zeros.strip(b"\0"):
+        raise Tampered
+    return text
 
 
 def generation_of(blob: bytes) -> int:
@@ -102,7 +112,9 @@ def generation_of(blob: bytes) -> int:
 
     :raises NotSealed, UnsupportedSuite:
     """
-    return _read_header(blob)[2]
+    if len(blob) < _SMALLEST:
+        raise NotSealed
+    return _read_header(blob[:8])[2]
 
 
 def pack(*parts: bytes) -> bytes:
@@ -110,10 +122,30 @@ def pack(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def _read_header(blob: bytes) -> tuple[Suite, int, int]:
-    if len(blob) < _SMALLEST:
-        raise NotSealed
-    magic, number, flags, generation = _HEADER.unpack_from(blob)
+# A table has few headers and a project few contexts; each is worked out once.
+
+
+@lru_cache
+def header_of(suite: Suite, generation: int) -> bytes:
+    """
+    Return what begins every value sealed with a key of this suite and generation.
+
+    :raises ValueError: `generation` is not 1 … 2³²-1
+    """
+    if not 1 <= generation < 1 << 32:
+        raise ValueError("a key generation is 1 … 2**32-1")
+    return _HEADER.pack(_MAGIC, suite, PADDED, generation)
+
+
+@lru_cache
+def label_of(context: str) -> bytes:
+    """Return the context as it is authenticated, with the length of what follows it."""
+    return pack(context.encode()) + pack(bytes(16))[:4]
+
+
+@lru_cache
+def _read_header(header: bytes) -> tuple[Suite, int, int]:
+    magic, number, flags, generation = _HEADER.unpack(header)
     if magic != _MAGIC or flags & ~PADDED or not generation:
         raise NotSealed
     try:
@@ -122,18 +154,13 @@ def _read_header(blob: bytes) -> tuple[Suite, int, int]:
         raise UnsupportedSuite from None
 
 
-def _aad(header: bytes, place: Place) -> bytes:
-    return pack(b"hfe1", header, place.context.encode(), place.subject.bytes, place.row.bytes)
+def _aad(header: bytes, label: bytes, subject: UUID, row: UUID) -> bytes:
+    """Return ``pack(b"hfe1", header, context, subject, row)``: but one, all have fixed lengths."""
+    mine = row.int.to_bytes(16, "big")
+    whose = mine if subject is row else subject.int.to_bytes(16, "big")
+    return b"\0\0\0\x04hfe1\0\0\0\x08%b%b%b\0\0\0\x10%b" % (header, label, whose, mine)
 
 
 def _pad(plaintext: bytes) -> bytes:
     # ISO/IEC 7816-4: 80, then zeros up to the next bucket.
-    marked = plaintext + b"\x80"
-    return marked + bytes(-len(marked) % BUCKET)
-
-
-def _unpad(padded: bytes) -> bytes:
-    plaintext, marker, zeros = padded.rpartition(b"\x80")
-    if not marker or zeros.strip(b"\0"):
-        raise Tampered
-    return plaintext
+    return (plaintext + b"\x80").ljust((len(plaintext) // BUCKET + 1) * BUCKET, b"\0")

@@ -1,17 +1,115 @@
-"""Text sealed for its place, and what stands in for it in memory: nothing that shows it."""
+"""
+Text sealed for its place, and what stands in for it in memory: nothing that shows it.
 
-from dataclasses import dataclass, field
-from typing import Any
+Our own frames hold no text while they may raise: a debug page, or whatever else collects
+errors, shows the local variables of every frame. What callers keep in theirs is up to them.
+"""
+
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hospital.crypto import keyring
-from hospital.crypto.keyring import SYSTEM_SUBJECT
-from hospital.crypto.sealing import Place, generation_of, seal, unseal
+from hospital.crypto.keyring import SYSTEM_SUBJECT, DataSecret, KeyNotAtHand, key_at_hand
+from hospital.crypto.sealing import Tampered, generation_of, label_of, seal_with, unseal
+
+if TYPE_CHECKING:
+    from hospital.crypto.lists import Fetched
 
 
 def mask(context: str) -> str:
     """Return what is shown wherever a sealed value is not meant to be read."""
     return f"<sealed {context}>"
+
+
+class Sealed:
+    """
+    A value as the database has it, and the place it was loaded from.
+
+    `subject` and `row` are None when that is not known: outside an instance, or when
+    the attribute naming the subject was deferred. `fetched` is the list it came with.
+    """
+
+    __slots__ = ("blob", "context", "fetched", "row", "subject")
+
+    blob: bytes
+    context: str
+    subject: UUID | None
+    row: UUID | None
+    fetched: "Fetched | None"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sealed):
+            return NotImplemented
+        return (self.blob, self.context) == (other.blob, other.context)
+
+    def __hash__(self) -> int:
+        return hash((self.blob, self.context))
+
+    def __repr__(self) -> str:
+        return mask(self.context)
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return placed, (self.blob, self.context, self.subject, self.row)
+
+
+def placed(blob: bytes, context: str, subject: UUID | None, row: UUID | None) -> Sealed:
+    """Return what is sealed for this place."""
+    sealed = Sealed()
+    sealed.blob = blob
+    sealed.context = context
+    sealed.subject = subject
+    sealed.row = row
+    sealed.fetched = None
+    return sealed
+
+
+class Pending:
+    """
+    Text on its way to be sealed.
+
+    An instance keeps it until the key it is sealed with is committed: sealing may have made
+    that key, and if the transaction rolls back, the next save has to seal the text again.
+    """
+
+    __slots__ = ("context", "sealed", "text")
+
+    def __init__(self, text: str, context: str) -> None:
+        self.text = text
+        self.context = context
+        self.sealed: Sealed | None = None
+
+    def seal(self, secret: DataSecret, subject: UUID, row: UUID) -> Sealed:
+        """
+        Return the text sealed for this place.
+
+        :raises ValueError: not Unicode text
+        """
+        context, label = self.context, label_of(self.context)
+        try:
+            blob = seal_with(secret.key, secret.header, self.text.encode(), label, subject, row)
+        except UnicodeEncodeError:
+            pass
+        else:
+            self.sealed = sealed = placed(blob, context, subject, row)
+            return sealed
+        # Out here, since the original carries the text.
+        raise ValueError(f"{context}: not Unicode text")
+
+    def __repr__(self) -> str:
+        return mask(self.context)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pending":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.sealed is None:
+            raise TypeError(f"{self.context} is not saved yet, and its text is not pickled")
+        return self.sealed.__reduce__()
 
 
 def seal_text(text: str, *, context: str, row: UUID, subject: UUID = SYSTEM_SUBJECT) -> bytes:
@@ -24,14 +122,9 @@ def seal_text(text: str, *, context: str, row: UUID, subject: UUID = SYSTEM_SUBJ
     :raises ValueError: not Unicode text
     :raises SubjectForgotten, KeyUnavailable, WrongKey:
     """
-    secret = keyring.data_key(subject)
-    return seal(
-        _utf8(text, context),
-        key=secret.key,
-        suite=secret.suite,
-        generation=secret.generation,
-        place=Place(context=context, subject=subject, row=row),
-    )
+    pending = Pending(text, context)
+    del text
+    return pending.seal(keyring.data_key(subject), subject, row).blob
 
 
 def open_text(blob: bytes, *, context: str, row: UUID, subject: UUID = SYSTEM_SUBJECT) -> str:
@@ -41,65 +134,33 @@ def open_text(blob: bytes, *, context: str, row: UUID, subject: UUID = SYSTEM_SU
     :raises NotSealed, UnsupportedSuite, Tampered:
     :raises SubjectForgotten, UnknownKey, KeyUnavailable, WrongKey:
     """
-    secret = keyring.data_key_of(subject, generation_of(blob))
-    place = Place(context=context, subject=subject, row=row)
-    return unseal(blob, key=secret.key, place=place).decode()
+    return opened(blob, context, subject, row)
 
 
-def _utf8(text: str, context: str) -> bytes:
+def opened(
+    blob: bytes, context: str, subject: UUID, row: UUID, fetched: "Fetched | None" = None
+) -> str:
+    """
+    Do as `open_text`; if the key is missing, fetch those of the list the value came with.
+
+    :raises NotSealed, UnsupportedSuite, Tampered:
+    :raises SubjectForgotten, UnknownKey, KeyUnavailable, WrongKey:
+    """
+    generation = generation_of(blob)
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # The original would carry the text.
-        raise ValueError(f"{context}: not Unicode text") from None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
-    """
-    A value as the database has it, and the place it was loaded from.
-
-    `subject` and `row` are None when that is not known: outside an instance, or when
-    the attribute naming the subject was deferred.
-    """
-
-    blob: bytes
-    context: str
-    subject: UUID | None = field(default=None, compare=False)
-    row: UUID | None = field(default=None, compare=False)
-
-    def __repr__(self) -> str:
-        return mask(self.context)
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-
-class Pending:
-    """
-    Text assigned to an instance, until the key it is sealed with is committed.
-
-    Kept that long because sealing may have made the key: if the transaction rolls back,
-    the next save has to seal the text again.
-    """
-
-    __slots__ = ("context", "sealed", "text")
-
-    def __init__(self, text: str, context: str) -> None:
-        self.text = text
-        self.context = context
-        self.sealed: Sealed | None = None
-
-    def __repr__(self) -> str:
-        return mask(self.context)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Pending":
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self.sealed is None:
-            raise TypeError(f"{self.context} is not saved yet, and its text is not pickled")
-        sealed = self.sealed
-        return Sealed, (sealed.blob, sealed.context, sealed.subject, sealed.row)
+        key = key_at_hand(subject, generation)
+    except KeyNotAtHand:
+        if fetched is not None:
+            fetched.prefetch(subject)
+        key = keyring.data_key_of(subject, generation).key
+    try:
+        plaintext = unseal(blob, key=key, context=context, subject=subject, row=row)
+    except Tampered:
+        keyring.vouch(subject, generation)
+        raise
+    try:
+        return plaintext.decode()
+    except UnicodeDecodeError:
+        del plaintext
+    # Sealed by somebody who does not seal text. Out here, since the original carries it.
+    raise Tampered

@@ -77,8 +77,12 @@ def _set_up(processes: Processes, place: Installation) -> None:
     print("[3/4] 数据库    迁移完成，演示数据就绪", flush=True)
     processes.start("web", *commands.web(place))
     processes.start("worker", *commands.worker(place))
+    processes.start("notary", *commands.notary(place))
     processes.wait_for_port(place.port)
-    print(f"[4/4] 启动      web ✓  worker ✓   共 {time.monotonic() - began:.0f} 秒", flush=True)
+    print(
+        f"[4/4] 启动      web ✓  worker ✓  公证 ✓   共 {time.monotonic() - began:.0f} 秒",
+        flush=True,
+    )
 
 
 def _one_patient(processes: Processes, place: Installation) -> int:

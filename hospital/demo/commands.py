@@ -30,6 +30,8 @@ def setup(place: Installation) -> list[str]:
         str(place.logins),
         "--activation",
         str(place.activation),
+        "--verifier",
+        str(place.verifier),
     ]
 
 
@@ -73,6 +75,10 @@ def worker(_place: Installation) -> list[str]:
         "--without-mingle",
         "--without-heartbeat",
     ]
+
+
+def notary(_place: Installation) -> list[str]:
+    return [*MANAGE, "runnotary"]
 
 
 def terminal(place: Installation, *extra: str) -> list[str]:

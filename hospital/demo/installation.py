@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+APART = frozenset({"WORKER_KEY_FILE", "NOTARY_KEY_FILE"})  # keys not every process may have
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -50,13 +51,18 @@ class Installation:
     def activation(self) -> Path:
         return self.var / "activation-code"
 
+    @property
+    def verifier(self) -> Path:
+        """The public key of the trail, for who verifies it."""
+        return self.var / "trail.pub"
+
     def prepare(self) -> dict[str, str]:
         """Make what is missing; return the environment for every process of the demo."""
         for place in (self.var, self.logs, self.broker, self.broker_control):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {
             # What is only some processes' own is not inherited either.
-            **{name: value for name, value in os.environ.items() if name != "WORKER_KEY_FILE"},
+            **{name: value for name, value in os.environ.items() if name not in APART},
             "DJANGO_SETTINGS_MODULE": "hospital.settings",
             "PYTHONUNBUFFERED": "1",
             "VAR_DIR": str(self.var),
@@ -70,6 +76,8 @@ class Installation:
             "CACHE_URL": "dbcache://cache",
             "WORKER_PUBLIC_KEY_FILE": str(self.var / "worker.pub"),
             "KEY_FILE": str(self.var / "keys" / "root.key"),
+            "TRAIL_ORIGIN": "demo.invalid/trail",
+            "TRAIL_VERIFIERS": self.verifier.read_text() if self.verifier.exists() else "",
             "SECRET_KEY_FILE": str(self._secret("secret-key", secrets.token_urlsafe(64))),
             "AUDIT_MAC_KEY_FILE": str(
                 self._secret("audit-mac-key", base64.b64encode(secrets.token_bytes(32)).decode())
@@ -78,9 +86,10 @@ class Installation:
 
     @property
     def own(self) -> dict[str, dict[str, str]]:
-        """What single processes have in their environment besides: setup makes it, worker uses."""
-        key = {"WORKER_KEY_FILE": str(self.var / "keys" / "worker.key")}
-        return {"setup": key, "worker": key}
+        """What single processes have in their environment besides: setup makes it, one uses it."""
+        worker = {"WORKER_KEY_FILE": str(self.var / "keys" / "worker.key")}
+        notary = {"NOTARY_KEY_FILE": str(self.var / "keys" / "notary.pem")}
+        return {"setup": worker | notary, "worker": worker, "notary": notary}
 
     def _secret(self, name: str, value: str) -> Path:
         path = self.var / "keys" / name

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from django.db.models import IntegerChoices
 from stdnum.iso7064 import mod_11_2
 
-from hospital.crypto.indexes import document_number
+from hospital.crypto.normalising import document_number
 
 ADULT_CONSENT_AGE = 14  # years; below it a guardian consents (个人信息保护法 第三十一条)
 LENGTH = 18

@@ -9,16 +9,14 @@ from stdnum import luhn
 
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
-from hospital.crypto.indexes import person_name
+from hospital.crypto.normalising import person_name
 from hospital.errors import Refusal
-from hospital.patients import documents
 from hospital.patients.models import (
     Identification,
     Patient,
+    PatientQuerySet,
     WechatAccount,
     WechatUnion,
-    document_index,
-    name_index,
 )
 
 DIGITS = 9  # of a patient number, before its check digit
@@ -52,8 +50,7 @@ def enrol(person: Person, *, accounts: dict[str, str], at: datetime) -> tuple[Pa
     :param accounts: appid → openid, as WeChat's verified answer stated them
     :raises NameDiffers: the document belongs to a patient of another name
     """
-    known = Patient.objects.with_document(person.document_type, person.document_number)
-    patient, is_new = known.first(), False
+    patient, is_new = _known(person).first(), False
     if patient is None:
         patient, is_new = _create(person, at=at)
     if person_name(patient.real_name or "") != person_name(person.real_name):
@@ -64,9 +61,11 @@ def enrol(person: Person, *, accounts: dict[str, str], at: datetime) -> tuple[Pa
     return patient, is_new
 
 
+def _known(person: Person) -> PatientQuerySet:
+    return Patient.objects.with_document(person.document_type, person.document_number)
+
+
 def _create(person: Person, *, at: datetime) -> tuple[Patient, bool]:
-    born = documents.birth_date(person.document_type, person.document_number)
-    index = document_index(person.document_type, person.document_number)
     for _ in range(TRIES):
         try:
             with transaction.atomic():
@@ -75,13 +74,11 @@ def _create(person: Person, *, at: datetime) -> tuple[Patient, bool]:
                     real_name=person.real_name,
                     document_type=person.document_type,
                     document_number=person.document_number,
-                    document_index=index,
-                    name_birth_index=name_index(person.real_name, born) if born else None,
                     created_at=at,
                 )
         except IntegrityError:
             # Either somebody enrolled this document first, or the number is taken.
-            if found := Patient.objects.filter(document_index=index).first():
+            if found := _known(person).first():
                 return found, False
         else:
             return patient, True

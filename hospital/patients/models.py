@@ -1,37 +1,40 @@
 from datetime import date, datetime
-from typing import Self
+from typing import Self, TypeVar
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from uuid6 import uuid7
 
 from hospital.crypto.fields import SealedField
-from hospital.crypto.indexes import PERSON_NAME, blind_index
+from hospital.crypto.indexes import BlindIndex, Spread
+from hospital.crypto.normalising import PERSON_NAME
+from hospital.crypto.records import SealedModel, SealedQuerySet
 from hospital.patients import documents
 from hospital.patients.documents import DocumentType
 
-
-def document_index(document_type: int, number: str) -> str:
-    """Return the blind index by which a document number is found, and is unique."""
-    canonical = documents.canonical_number(document_type, number)
-    return blind_index("patient.document", documents.family(document_type), canonical)
+_M = TypeVar("_M", bound=models.Model)
 
 
-def name_index(name: str, born: date) -> str:
-    """Return the blind index of full name and birth date together; either alone would leak."""
-    return blind_index(
-        "patient.name_birth", name, born.isoformat(), normaliser=PERSON_NAME, bits=64
-    )
+def first_or_save(known: models.QuerySet[_M], fresh: _M) -> _M:
+    """Return what is known already, or else `fresh`, saved; whoever is first, both get one row."""
+    if found := known.first():
+        return found
+    try:
+        with transaction.atomic():
+            fresh.save(force_insert=True)
+    except IntegrityError:
+        return known.get()
+    return fresh
 
 
-class PatientQuerySet(models.QuerySet["Patient"]):
+class PatientQuerySet(SealedQuerySet["Patient"]):
     def with_document(self, document_type: int, number: str) -> Self:
-        return self.filter(document_index=document_index(document_type, number))
+        return self.filter(Patient.by_document.matching(*_document_parts(document_type, number)))
 
     def named(self, name: str, *, born: date) -> Self:
-        return self.filter(name_birth_index=name_index(name, born))
+        return self.filter(Patient.by_name_and_birth.matching(name, born.isoformat()))
 
 
-class Patient(models.Model):
+class Patient(SealedModel):
     """
     A person the hospital knows. Name and document are sealed under a key of their own.
 
@@ -48,11 +51,25 @@ class Patient(models.Model):
         max_length=64,
         searchable="Patient.objects.with_document()",
     )
-    document_index = models.CharField(max_length=32, unique=True, null=True, editable=False)
-    name_birth_index = models.CharField(max_length=16, db_index=True, null=True, editable=False)
     created_at = models.DateTimeField("建档时间", editable=False)
 
-    objects = PatientQuerySet.as_manager()
+    by_document = BlindIndex(
+        "patient.document",
+        column="document_index",
+        parts={"family of document types": Spread.NARROW, "document number": Spread.UNIQUE},
+        of="_document_parts",
+        unique=True,
+    )
+    by_name_and_birth = BlindIndex(
+        "patient.name_birth",
+        column="name_birth_index",
+        parts={"full name": Spread.WIDE, "birth date": Spread.WIDE},
+        of="_name_and_birth",
+        normaliser=PERSON_NAME,
+        bits=64,
+    )
+
+    objects = PatientQuerySet.as_manager()  # type: ignore[misc] # overrides a base's
 
     class Meta:
         verbose_name = verbose_name_plural = "患者"
@@ -60,6 +77,13 @@ class Patient(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+    def _document_parts(self) -> tuple[str, str]:
+        return _document_parts(self.document_type, self.document_number or "")
+
+    def _name_and_birth(self) -> tuple[str, str] | None:
+        born = documents.birth_date(self.document_type, self.document_number or "")
+        return (self.real_name or "", born.isoformat()) if born else None
 
     @property
     def masked_name(self) -> str:
@@ -70,57 +94,75 @@ class Patient(models.Model):
         return documents.masked_number(self.document_number or "")
 
 
-class WechatAccountQuerySet(models.QuerySet["WechatAccount"]):
+class WechatAccountQuerySet(SealedQuerySet["WechatAccount"]):
     def with_openid(self, appid: str, openid: str) -> Self:
-        return self.filter(openid_index=openid_index(appid, openid))
+        return self.filter(WechatAccount.by_openid.matching(appid, openid))
 
     def link(self, patient: Patient, *, appid: str, openid: str, at: datetime) -> "WechatAccount":
         """Return the account, as `patient`'s unless it already is somebody's; compare."""
-        fresh = {"patient": patient, "appid": appid, "openid": openid, "created_at": at}
-        index = openid_index(appid, openid)
-        return self.get_or_create(openid_index=index, defaults=fresh)[0]
+        fresh = WechatAccount(patient=patient, appid=appid, openid=openid, created_at=at)
+        return first_or_save(self.with_openid(appid, openid), fresh)
 
 
-class WechatAccount(models.Model):
+class WechatAccount(SealedModel):
     """How WeChat calls a patient, per appid: a second visit is recognised by it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="wechat_accounts")
     appid = models.CharField(max_length=32)
     openid = SealedField(context="wechat_account.openid", subject="patient_id", max_length=128)
-    openid_index = models.CharField(max_length=32, unique=True, null=True)
     created_at = models.DateTimeField()
 
-    objects = WechatAccountQuerySet.as_manager()
+    by_openid = BlindIndex(
+        "wechat_account.openid",
+        column="openid_index",
+        parts={"appid": Spread.NARROW, "openid": Spread.UNIQUE},
+        of="_openid_parts",
+        unique=True,
+    )
+
+    objects = WechatAccountQuerySet.as_manager()  # type: ignore[misc] # overrides a base's
 
     class Meta:
         verbose_name = verbose_name_plural = "微信账号"
 
+    def _openid_parts(self) -> tuple[str, str]:
+        return self.appid, self.openid or ""
 
-class WechatUnionQuerySet(models.QuerySet["WechatUnion"]):
+
+class WechatUnionQuerySet(SealedQuerySet["WechatUnion"]):
     def with_union_id(self, union_id: str) -> Self:
-        return self.filter(union_id_index=union_id_index(union_id))
+        return self.filter(WechatUnion.by_union_id.matching(union_id))
 
     def link(self, patient: Patient, union_id: str, *, at: datetime) -> "WechatUnion":
         """Return the union id, as `patient`'s unless it already is somebody's; compare."""
-        fresh = {"patient": patient, "union_id": union_id, "created_at": at}
-        index = union_id_index(union_id)
-        return self.get_or_create(union_id_index=index, defaults=fresh)[0]
+        fresh = WechatUnion(patient=patient, union_id=union_id, created_at=at)
+        return first_or_save(self.with_union_id(union_id), fresh)
 
 
-class WechatUnion(models.Model):
+class WechatUnion(SealedModel):
     """How WeChat calls a patient under every appid of the hospital's open platform account."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="wechat_unions")
     union_id = SealedField(context="wechat_union.union_id", subject="patient_id", max_length=128)
-    union_id_index = models.CharField(max_length=32, unique=True, null=True)
     created_at = models.DateTimeField()
 
-    objects = WechatUnionQuerySet.as_manager()
+    by_union_id = BlindIndex(
+        "wechat_union.union_id",
+        column="union_id_index",
+        parts={"union id": Spread.UNIQUE},
+        of="_union_id_parts",
+        unique=True,
+    )
+
+    objects = WechatUnionQuerySet.as_manager()  # type: ignore[misc] # overrides a base's
 
     class Meta:
         verbose_name = verbose_name_plural = "微信 UnionID"
+
+    def _union_id_parts(self) -> tuple[str]:
+        return (self.union_id or "",)
 
 
 class Identification(models.Model):
@@ -138,9 +180,5 @@ class Identification(models.Model):
         verbose_name = verbose_name_plural = "身份核验"
 
 
-def openid_index(appid: str, openid: str) -> str:
-    return blind_index("wechat_account.openid", appid, openid)
-
-
-def union_id_index(union_id: str) -> str:
-    return blind_index("wechat_union.union_id", union_id)
+def _document_parts(document_type: int, number: str) -> tuple[str, str]:
+    return documents.family(document_type), documents.canonical_number(document_type, number)

@@ -1,6 +1,6 @@
 """
-What we cost: asking WeChat, beside the work nobody can avoid; answering terminals, beside a
-bare view. `make bench`.
+What we cost: asking WeChat, beside the work nobody can avoid; sealed fields, beside plain ones;
+answering terminals, beside a bare view. `make bench`.
 
 Ends with 1 if a goal was missed in three quarters of the rounds, else with 0: a noisy machine
 proves nothing either way.
@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import api, cases, servers
+from tests.benchmarks import api, cases, finding, rotation, servers
 from tests.benchmarks.cases import CASES, THREADS, Case, Ratio
 from tests.benchmarks.lines import Goal, Line, printed
 from tests.benchmarks.paired import Quartiles, Rounds, measure
@@ -29,6 +29,7 @@ RSA_OPERATIONS = 4  # sign, verify, decrypt twice
 LIBRARIES = (
     "cryptography",
     "django",
+    "django-fernet-encrypted-fields",
     "djangorestframework",
     "granian",
     "httpx",
@@ -45,6 +46,8 @@ def main() -> int:
         rounds = _measured(case, rounds=ROUNDS[asked.profile])
         costs |= {name: rounds.microseconds(name) / case.calls for name in rounds.seconds}
         lines += printed(_line(ratio, rounds) for ratio in case.ratios)
+    lines += printed(_rotating())
+    lines += printed(_finding(finding.PATIENTS[asked.profile]))
     lines += printed(_counts())
     lines += _answering(
         ROUNDS_OF_API[asked.profile], everywhere=asked.profile == "full", costs=costs
@@ -69,9 +72,9 @@ def _arguments() -> argparse.Namespace:
 def _measured(case: Case, *, rounds: int) -> Rounds:
     """Measure, and where that was too noisy to tell, once more as long."""
     with case.contestants() as contestants:
-        measured = measure(contestants, rounds=rounds, slice=case.slice)
+        measured = measure(contestants, rounds=rounds, slice=case.slice, slices=case.slices)
         if any(_line(ratio, measured).verdict == "NOISY" for ratio in case.ratios):
-            measured += measure(contestants, rounds=rounds, slice=case.slice)
+            measured += measure(contestants, rounds=rounds, slice=case.slice, slices=case.slices)
     return measured
 
 
@@ -79,6 +82,30 @@ def _line(ratio: Ratio, rounds: Rounds) -> Line:
     found = rounds.ratio(ratio.one, ratio.other)
     goal = None if ratio.goal is None else Goal(ratio.goal)
     return Line(ratio.id, ratio.name, found, goal, f"cpu, {len(rounds)} rounds")
+
+
+def _rotating() -> Iterator[Line]:
+    """Measure the rotation of keys, beside nothing: it is to end before the hospital opens."""
+    places = {"SQLite": "sqlite://:memory:"}
+    if services := servers.services():
+        places["PostgreSQL"] = services.postgresql
+    for where, url in places.items():
+        rates = rotation.measure(url)
+        how = f"a second of cpu, {rotation.ROUNDS} rounds, {where}"
+        rewrapped, resealed = Quartiles.of(rates.rewrapped), Quartiles.of(rates.resealed)
+        yield Line("S7", "keys re-wrapped", rewrapped, Goal(20_000, at_least=True), how)
+        yield Line("S8", "values re-encrypted", resealed, Goal(8_000, at_least=True), how)
+
+
+def _finding(patients: int) -> Iterator[Line]:
+    """Measure looking a patient up, where there is a PostgreSQL."""
+    services = servers.services()
+    if services is None:
+        return
+    with tempfile.TemporaryDirectory() as var:
+        found = finding.measure(services.postgresql, Path(var), patients=patients)
+    how = f"wall, {finding.ROUNDS} rounds, {patients:,} patients, PostgreSQL"
+    yield Line("S9", "find_by_document/plain", found, Goal(2.0), how)
 
 
 def _counts() -> Iterator[Line]:

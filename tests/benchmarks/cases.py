@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from tests.benchmarks import bare, ours, peer, scene
+from tests.benchmarks import bare, fields, ours, peer, scene
 from tests.benchmarks.bare import Floor
 from tests.benchmarks.ours import AsyncOurs, Ours
-from tests.benchmarks.paired import Batch, each
+from tests.benchmarks.paired import SLICES, Batch, each
 from tests.benchmarks.upstream import answering
 
 THREADS = 8
@@ -39,6 +39,7 @@ class Case:
     contestants: Callable[[], AbstractContextManager[Mapping[str, Batch]]]
     slice: float = 0.006  # CPU seconds
     calls: int = 1
+    slices: int = SLICES  # in a round
 
 
 @contextmanager
@@ -163,6 +164,22 @@ def rsa_operations(queries: int = 20) -> float:
     return sum(calls) / queries
 
 
+def _sealed(number: str, act: str, goal: float | None, *others: str) -> tuple[Ratio, ...]:
+    """Return the ratios of one act on sealed fields to the same on plain ones, and to Fernet's."""
+    first = Ratio(number, f"{act}/plain", f"{act}, sealed", f"{act}, plain", goal)
+    kinds = {"m": ("sealed with SM4", "_sm4"), "i": ("sealed and indexed", "_indexed")}
+    more = (
+        Ratio(
+            number + kind, f"{act}{kinds[kind][1]}/plain", f"{act}, {kinds[kind][0]}", first.other
+        )
+        for kind in others
+    )
+    # Its one key for everybody is always at hand: where keys are fetched or made, no contest.
+    fair = 1.0 if goal is not None and act != "cold" else None
+    peers = Ratio(f"{number}p", f"{act}/fernet_fields", first.one, f"{act}, fernet", fair)
+    return (first, *more, peers)
+
+
 CASES = (
     Case(
         (
@@ -200,5 +217,19 @@ CASES = (
         _threads,
         slice=THREADED_SLICE,
         calls=THREADS,
+    ),
+    # Sealed fields; rotation's rates belong below them.
+    Case(_sealed("S1", "create", 1.4, "m", "i"), fields.create, calls=fields.CREATED, slices=4),
+    Case(
+        _sealed("S2", "bulk_create", 1.8, "m", "i"), fields.bulk_create, calls=fields.ROWS, slices=4
+    ),
+    Case(_sealed("S3", "unread", 1.5, "i"), fields.unread, calls=fields.PAGE, slices=4),
+    Case(_sealed("S4", "read", 1.7, "m", "i"), fields.read, calls=fields.PAGE, slices=4),
+    Case(_sealed("S5", "cold", 4.5, "m"), fields.cold, calls=fields.PATIENTS, slices=1),
+    Case(
+        _sealed("S6", "new patients", None, "m", "i"),
+        fields.new_patients,
+        calls=fields.ROWS,
+        slices=1,
     ),
 )

@@ -60,7 +60,13 @@ def each(act: Callable[[], object]) -> Batch:
     return batch
 
 
-def measure(contestants: Mapping[str, Batch], *, rounds: int, slice: float) -> Rounds:  # noqa: A002
+def measure(
+    contestants: Mapping[str, Batch],
+    *,
+    rounds: int,
+    slice: float,  # noqa: A002
+    slices: int = SLICES,
+) -> Rounds:
     """Warm all up, then let all run in each of `rounds`, in slices of so many CPU seconds."""
     times = {name: _times(batch, slice) for name, batch in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -69,10 +75,10 @@ def measure(contestants: Mapping[str, Batch], *, rounds: int, slice: float) -> R
     try:
         for _ in range(max(rounds, LEAST)):
             took = dict.fromkeys(contestants, 0.0)
-            for name in random.sample(list(contestants) * SLICES, len(contestants) * SLICES):
+            for name in random.sample(list(contestants) * slices, len(contestants) * slices):
                 took[name] += _cpu(contestants[name], times[name])
             for name, total in took.items():
-                seconds[name].append(total / SLICES)
+                seconds[name].append(total / slices)
             gc.collect()
     finally:
         gc.enable()
@@ -80,7 +86,10 @@ def measure(contestants: Mapping[str, Batch], *, rounds: int, slice: float) -> R
 
 
 def _times(batch: Batch, seconds: float) -> int:
-    batch(8)  # connections, imports, caches
+    batch(1)  # connections, imports, caches
+    if _cpu(batch, 1) >= seconds:
+        return 1
+    batch(8)
     return max(1, round(seconds / _cpu(batch, 8)))
 
 

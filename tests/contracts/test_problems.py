@@ -9,6 +9,7 @@ from rest_framework import exceptions
 
 from hospital.api import DETAILS
 from hospital.errors import Refusal, Unavailable
+from hospital.patients.finding import TooMany  # no page leads to it yet
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "terminal-api.md"
@@ -21,6 +22,7 @@ NEVER_AT_A_TERMINAL = {
     "document_unsuitable",
     "name_differs",
     "not_suspended",
+    TooMany.code,
     "unfit",
 }
 # Without an operation to belong to, or never raised as they are.

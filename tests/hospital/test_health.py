@@ -1,5 +1,6 @@
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError, connections
 
 from faceauth.models import Merchant
 from hospital.crypto import keyring
@@ -63,3 +64,14 @@ def test_a_wrong_root_key_is_named(client, merchant, settings, tmp_path):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_a_probe_sets_no_cookie(client, merchant, path):
     assert not client.get(path).cookies
+
+
+def test_a_database_that_is_gone_is_named(client, merchant, monkeypatch):
+    def gone(*_args, **_kwargs):
+        raise OperationalError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connections["default"], "cursor", gone)
+        failed = client.get("/readyz").json()["failed"]
+
+    assert "database" in failed

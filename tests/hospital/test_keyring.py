@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from hospital.crypto import keyring
+from hospital.crypto import data_keys, epochs, index_keys, keyring
 from hospital.crypto.expiring import Expiring
 from hospital.crypto.keyring import (
     SYSTEM_SUBJECT,
@@ -17,9 +17,10 @@ from hospital.crypto.keyring import (
     WrongKey,
 )
 from hospital.crypto.models import DataKey, IndexKey, KeyEpoch
+from hospital.crypto.normalising import OPAQUE
 from hospital.crypto.providers import KeyRefused
 from hospital.crypto.providers.file import FileProvider
-from hospital.crypto.suites import Mac, Suite
+from hospital.crypto.suites import Suite
 from hospital.errors import Refusal, Unavailable
 
 SUBJECT = UUID("01890000-0000-7000-8000-000000000001")
@@ -27,6 +28,10 @@ SUBJECT = UUID("01890000-0000-7000-8000-000000000001")
 
 class RolledBack(Exception):
     pass
+
+
+def index_key(label):
+    return index_keys.index_keys(label, normaliser=OPAQUE.name).active
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +107,7 @@ def test_a_subject_gets_one_key_of_the_configured_suite(settings, suite):
     keyring.clear()
     assert keyring.data_key(SUBJECT) == secret
     assert keyring.data_key_of(SUBJECT, 1) == secret
-    assert (secret.suite, secret.generation, len(secret.key)) == (suite, 1, suite.key_size)
+    assert (secret.key.suite, secret.generation) == (suite, 1)
     assert DataKey.objects.count() == KeyEpoch.objects.count() == 1
 
 
@@ -113,26 +118,23 @@ def test_a_change_of_suite_concerns_new_subjects(settings):
 
     new = keyring.data_key(uuid4())
 
-    assert new.suite is Suite.SM4_GCM
+    assert new.key.suite is Suite.SM4_GCM
     keyring.clear()
     assert keyring.data_key(SUBJECT) == old
 
 
 @pytest.mark.django_db
-def test_keys_are_stored_wrapped_only():
-    secret = keyring.data_key(SUBJECT)
+def test_keys_are_stored_wrapped_only(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "hospital.crypto.data_keys.os.urandom", lambda size: made.append(b"k" * size) or made[-1]
+    )
+    keyring.data_key(SUBJECT)
 
     row = DataKey.objects.get()
-    assert secret.key not in bytes(row.wrapped) + bytes(row.check_value)
+    assert made[0] not in bytes(row.wrapped) + bytes(row.check_value)
     assert len(row.wrapped) == 12 + 32 + 16
     assert len(row.check_value) == 8
-
-
-def test_a_key_is_in_no_repr():
-    secret = keyring.DataSecret(suite=Suite.AES_256_GCM, generation=1, key=b"secret" * 5)
-    index = keyring.IndexSecret(version=1, algorithm=Mac.HMAC_SM3, key=b"secret")
-
-    assert "secret" not in repr(secret) + repr(index) + str(secret) + str(index)
 
 
 @pytest.mark.django_db
@@ -151,11 +153,11 @@ def test_a_wrapped_key_moved_to_another_subject_is_wrong():
 @pytest.mark.django_db
 def test_a_check_value_that_does_not_fit_is_a_wrong_key():
     keyring.data_key(SUBJECT)
+    keyring.vouch(SUBJECT, 1)
     DataKey.objects.update(check_value=bytes(8))
-    keyring.clear()
 
     with pytest.raises(WrongKey):
-        keyring.data_key(SUBJECT)
+        keyring.vouch(SUBJECT, 1)
 
 
 @pytest.mark.django_db
@@ -209,16 +211,157 @@ def test_the_one_who_comes_second_takes_the_key_of_the_first():
     first = keyring.data_key(SUBJECT)
 
     # What a second process does that had looked before the first one wrote.
-    keyring._make_data_key(SUBJECT)
-    keyring._make_first_epoch()
-    keyring._make_index_key("x")
-    index = keyring.index_key("x")
-    keyring._make_index_key("x")
+    data_keys._make([SUBJECT])
+    epochs._make_first()
+    index_keys._make_first("x", OPAQUE.name)
+    index = index_key("x")
+    index_keys._make_first("x", OPAQUE.name)
 
     keyring.clear()
     assert keyring.data_key(SUBJECT) == first
-    assert keyring.index_key("x") == index
+    assert index_key("x") == index
     assert DataKey.objects.count() == KeyEpoch.objects.count() == IndexKey.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_many_at_once_get_their_keys_in_three_queries(django_assert_num_queries):
+    known, forgotten, *fresh = (uuid4() for _ in range(7))
+    before = keyring.data_key(known)
+    keyring.data_key(forgotten)
+    keyring.destroy(forgotten)
+    keyring.data_key(uuid4())
+    data_keys.forget()
+
+    with django_assert_num_queries(4):  # fetch, the active epoch, insert, fetch again
+        keyring.provide([known, forgotten, *fresh])
+
+    with django_assert_num_queries(0):
+        assert keyring.data_key(known) == before
+        assert len({keyring.data_key(one).check for one in fresh}) == 5
+    with pytest.raises(SubjectForgotten):
+        keyring.data_key(forgotten)
+
+
+@pytest.mark.django_db
+def test_new_values_take_the_newest_generation_and_old_ones_their_own():
+    first = keyring.data_key(SUBJECT)
+    epoch = epochs.active()
+    data_keys.new_key(SUBJECT, 2, suite=Suite.SM4_GCM, epoch=epoch).save()
+    keyring.clear()
+
+    assert keyring.data_key(SUBJECT).generation == 2
+    assert keyring.data_key_of(SUBJECT, 1) == first
+    data_keys.forget()
+    keyring.prefetch([SUBJECT])
+    assert keyring.data_key(SUBJECT).generation == 2
+
+
+# The provider's absence.
+
+
+class Root:
+    """A provider that can be sent away."""
+
+    name = "file"
+
+    def __init__(self, real):
+        self.real = real
+        self.away = False
+        self.asked = 0
+
+    def wrap(self, key, *, context):
+        return self.real.wrap(key, context=context)
+
+    def unwrap(self, wrapped, *, context):
+        self.asked += 1
+        if self.away:
+            raise KeyUnavailable("away")
+        return self.real.unwrap(wrapped, context=context)
+
+
+@pytest.fixture
+def root(keyfile, monkeypatch):
+    root = Root(keyfile)
+    monkeypatch.setattr(epochs, "provider", {root.name: root}.__getitem__)
+    return root
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(epochs, "monotonic", lambda: now[0])
+    return now
+
+
+class AtOnce:
+    """A thread that does not run beside anything."""
+
+    def __init__(self, *, target, args, daemon):
+        self.start = lambda: target(*args)
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    monkeypatch.setattr(epochs, "Thread", AtOnce)
+
+
+@pytest.mark.django_db
+def test_a_process_that_cannot_open_its_epochs_does_not_start(root):
+    keyring.data_key(SUBJECT)
+    keyring.clear()
+    root.away = True
+
+    with pytest.raises(KeyUnavailable):
+        keyring.open_all()
+
+
+@pytest.mark.django_db
+def test_what_was_opened_serves_until_its_time_is_up_and_then_nothing_does(
+    root, clock, settings, no_threads
+):
+    settings.ROOT_KEY_CACHE_SECONDS = 3600
+    keyring.data_key(SUBJECT)
+    root.away = True
+
+    clock[0] += 3599
+    keyring.data_key(uuid4())
+    data_keys.forget()
+    keyring.data_key(SUBJECT)
+
+    clock[0] += 1
+    data_keys.forget()
+    with pytest.raises(KeyUnavailable):
+        keyring.data_key(SUBJECT)
+
+
+@pytest.mark.django_db
+def test_a_provider_is_asked_again_at_half_time_and_no_request_waits(
+    root, clock, settings, no_threads
+):
+    settings.ROOT_KEY_CACHE_SECONDS = 3600
+    keyring.data_key(SUBJECT)
+    assert root.asked == 1
+
+    for seconds, asked in [(1799, 1), (1, 2), (1, 2), (1798, 2), (2, 3), (1799, 3), (1, 4)]:
+        clock[0] += seconds
+        keyring.data_key(uuid4())
+        assert root.asked == asked
+
+
+@pytest.mark.django_db
+def test_a_provider_that_is_away_is_not_asked_with_every_request(root, clock, settings, no_threads):
+    settings.ROOT_KEY_CACHE_SECONDS = 3600
+    keyring.data_key(SUBJECT)
+    root.away = True
+
+    clock[0] += 1800
+    for _ in range(5):
+        keyring.data_key(uuid4())
+    assert root.asked == 2
+
+    clock[0] += 30
+    keyring.data_key(uuid4())
+    assert root.asked == 3
 
 
 # Forgetting.
@@ -297,7 +440,7 @@ def test_a_key_made_in_a_transaction_that_rolls_back_is_forgotten_with_it():
 
     assert not KeyEpoch.objects.exists()
     kept = keyring.data_key(SUBJECT)
-    assert kept.key != lost.key
+    assert kept != lost
     keyring.clear()
     assert keyring.data_key(SUBJECT) == kept
 
@@ -310,7 +453,7 @@ def test_a_key_made_in_a_savepoint_that_rolls_back_is_forgotten_with_it():
             lost = keyring.data_key(SUBJECT)
             raise RolledBack
         kept = keyring.data_key(SUBJECT)
-        assert kept.key != lost.key
+        assert kept != lost
         assert keyring.data_key(SYSTEM_SUBJECT) == outer
 
     keyring.clear()
@@ -321,13 +464,13 @@ def test_a_key_made_in_a_savepoint_that_rolls_back_is_forgotten_with_it():
 @pytest.mark.django_db(transaction=True)
 def test_an_index_key_made_in_a_transaction_that_rolls_back_is_forgotten_with_it():
     with pytest.raises(RolledBack), transaction.atomic():
-        lost = keyring.index_key("patient.document")
+        lost = index_key("patient.document")
         raise RolledBack
 
-    kept = keyring.index_key("patient.document")
+    kept = index_key("patient.document")
     keyring.clear()
-    assert keyring.index_key("patient.document") == kept
-    assert kept.key != lost.key
+    assert index_key("patient.document") == kept
+    assert kept != lost
 
 
 @pytest.mark.django_db(transaction=True)
@@ -350,7 +493,7 @@ def test_what_one_transaction_has_not_committed_no_other_thread_is_given():
     seen = []
 
     def look():
-        seen.append(keyring._data.get((SUBJECT, 0), using="default"))
+        seen.append(data_keys._known.get((SUBJECT, 0), using="default"))
         connections.close_all()
 
     with transaction.atomic():
@@ -370,7 +513,7 @@ def test_what_one_transaction_has_not_committed_no_other_thread_is_given():
 def test_a_list_costs_one_query(django_assert_num_queries, inside):
     subjects = [uuid4() for _ in range(5)]
     before = {one: keyring.data_key(one) for one in subjects}
-    keyring.clear()
+    data_keys.forget()
 
     with transaction.atomic() if inside else nullcontext():
         with django_assert_num_queries(1):
@@ -387,7 +530,7 @@ def test_a_list_passes_over_the_forgotten_the_unknown_and_the_damaged():
     for one in (good, forgotten, damaged):
         keyring.data_key(one)
     keyring.destroy(forgotten)
-    DataKey.objects.filter(subject=damaged).update(check_value=bytes(8))
+    DataKey.objects.filter(subject=damaged).update(wrapped=bytes(60))
     keyring.clear()
 
     keyring.prefetch([good, forgotten, damaged, unknown])
@@ -416,12 +559,12 @@ def test_what_is_remembered_ends_at_its_moment():
     assert memory.get("a") is None
 
 
-def test_the_least_recently_used_goes_first():
+def test_the_oldest_goes_first():
     memory = Expiring(size=2)
     memory.put("a", 1, seconds=60)
     memory.put("b", 2, seconds=60)
 
-    memory.get("a")
+    memory.put("a", 1, seconds=60)
     memory.put("c", 3, seconds=60)
 
     assert [memory.get(key) for key in "abc"] == [1, None, 3]
@@ -455,7 +598,7 @@ def test_eight_at_once_make_one_key():
         together.wait()
         try:
             with transaction.atomic():
-                secrets.append((keyring.data_key(SUBJECT).key, keyring.index_key("x").key))
+                secrets.append((keyring.data_key(SUBJECT).check, index_key("x").check))
         finally:
             connections.close_all()
 

@@ -15,6 +15,7 @@ from faceauth import connection, expiry, onboarding
 from faceauth.models import LIFETIME, FaceSession, Merchant
 from faceauth.simulator import people
 from hospital.audit.models import Event
+from hospital.crypto.models import Job
 from hospital.patients import enrolment
 from hospital.roles import GRANTS, May, Role
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.django_db  # the cast is named by parameters, where pyt
 DOORS = {
     "accounts.staff": {May.MANAGE_STAFF, May.ASSIGN_ROLES},
     "audit.event": {May.READ_TRAIL},
+    "crypto.job": {May.VIEW_KEYS},
     "crypto.keyepoch": {May.VIEW_KEYS},
     "devices.store": {May.MANAGE_STORES},
     "devices.terminal": {May.MANAGE_TERMINALS},
@@ -70,9 +72,18 @@ def lobby(kiosk, notice):
     known = enrolment.Person(STRANGER.name, STRANGER.document_type, STRANGER.document_number)
     patient, _ = enrolment.enrol(known, accounts={}, at=now)
     done = FaceSession.objects.get(pk=kiosk.agree())
-    done.see(face_sid="sid-1", index="index-1")
+    done.see(face_sid="sid-1")
     done.authorize(at=now)
     done.complete(patient, at=now)
+    Job.objects.create(
+        kind=Job.Kind.DATA,
+        target="aes-256-gcm",
+        phase="reseal",
+        total=1000,
+        done=250,
+        failed=1,
+        findings=[{"model": "patients.patient", "pk": "1", "field": "x", "error": "Tampered"}],
+    )
     kiosk.agree()
     expiry.expire(at=now + LIFETIME + timedelta(seconds=1))
     return patient

@@ -167,12 +167,8 @@ def test_every_way_of_saving_seals():
     bulk = Person.objects.bulk_create([Person(name="甲"), Person(name="乙")])
     person, _ = Person.objects.get_or_create(number="7", defaults={"name": "丙"})
     Person.objects.update_or_create(number="7", defaults={"name": "丁"})
-    replacing = Person(pk=bulk[0].pk, name="戊")
-    Person.objects.bulk_create(
-        [replacing], update_conflicts=True, unique_fields=["id"], update_fields=["name"]
-    )
 
-    assert [again(one).name for one in [*bulk, person]] == ["戊", "乙", "丁"]
+    assert [again(one).name for one in [*bulk, person]] == ["甲", "乙", "丁"]
 
 
 def test_saving_what_was_not_touched_changes_nothing_and_needs_no_key(person):
@@ -224,8 +220,7 @@ def test_what_is_not_unicode_is_refused_without_being_quoted():
         Person.objects.create(name="张\ud800")
 
     assert "张" not in repr(caught.value.args)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 # Whose key.
@@ -805,9 +800,3 @@ def test_two_columns_with_one_context_are_refused(monkeypatch):
 
     assert [found.id for found in checks.contexts_are_unique()] == ["crypto.E005"]
     assert [found.id for found in checks.constraints_leave_sealed_fields_alone()] == ["crypto.E006"]
-
-
-def test_a_suite_nobody_knows_is_refused(settings):
-    settings.CRYPTO_SUITE = "des"
-
-    assert [found.id for found in checks.suite_is_known()] == ["crypto.E007"]

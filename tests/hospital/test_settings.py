@@ -19,6 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"#?([A-Z_]+)=.")
 READ = re.compile(r'env(?:\.\w+)?\(\s*"([A-Z_]+)"')
 
+POSTGRESQL = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": "db",
+    "PORT": "",
+    "NAME": "hospital",
+}
+
 
 def names_read():
     return set(READ.findall((ROOT / "hospital" / "settings.py").read_text()))
@@ -44,14 +51,21 @@ def strict(monkeypatch):
     """A configuration of which nothing is left to say."""
     configured = SimpleNamespace(
         DEPLOY_LEVEL="3",
-        DATABASES={"default": {"ENGINE": "django.db.backends.postgresql"}},
+        DATABASES={"default": POSTGRESQL, "keys": POSTGRESQL | {"NAME": "keys"}},
         CELERY_BROKER_URL="amqps://rabbitmq//",
         HTTPS_ONLY=True,
         ALLOWED_HOSTS=["hospital.invalid"],
         SECRET_KEY="x" * 50,
         CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}},
         KEY_PROVIDER="file",
+        KEY_FILE=Path("/run/secrets/root_key"),
         ACCEPT_FILE_KEYS=True,
+        PKCS11_MODULE="/usr/lib/token.so",
+        PKCS11_TOKEN="hospital",
+        PKCS11_PIN="246813",
+        VAULT_ADDR="https://vault.invalid:8200",
+        VAULT_TOKEN="",
+        VAULT_TOKEN_FILE="/run/vault/token",
         WORKER_KEY_FILE="",
         MERCHANT_KEY_PASSWORD="",
         MERCHANT_KEYS_DIR=Path("/run/secrets/not-for-the-web"),
@@ -95,6 +109,7 @@ def test_a_missing_secret_stops_the_start():
         ("SECRET_KEY", "short", "E006"),
         ("CACHES", {"default": {"BACKEND": "x.LocMemCache"}}, "E007"),
         ("ACCEPT_FILE_KEYS", False, "E008"),
+        ("KEY_PROVIDER", "kms", "E011"),
     ],
 )
 def test_level_3_refuses(strict, name, value, finding):
@@ -105,6 +120,77 @@ def test_level_3_refuses(strict, name, value, finding):
     assert isinstance(found, Error)
     assert found.id == f"hospital.{finding}"
     assert found.hint
+
+
+@pytest.mark.parametrize("provider", ["pkcs11", "vault"])
+def test_a_configured_provider_passes(strict, provider):
+    strict.KEY_PROVIDER, strict.ACCEPT_FILE_KEYS = provider, False
+
+    assert checks.production() == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "missing"),
+    [
+        ("pkcs11", "PKCS11_MODULE"),
+        ("pkcs11", "PKCS11_TOKEN"),
+        ("pkcs11", "PKCS11_PIN"),
+        ("vault", "VAULT_TOKEN_FILE"),
+    ],
+)
+def test_level_3_names_what_a_provider_lacks(strict, provider, missing):
+    strict.KEY_PROVIDER = provider
+    setattr(strict, missing, "")
+
+    [found] = checks.production()
+
+    assert (found.id, type(found)) == ("hospital.E011", Error)
+    assert missing in found.hint
+
+
+def test_a_token_for_vault_may_come_either_way(strict):
+    strict.KEY_PROVIDER, strict.VAULT_TOKEN_FILE, strict.VAULT_TOKEN = "vault", "", "t"
+
+    assert checks.production() == []
+
+
+@pytest.mark.parametrize("address", ["http://vault.invalid:8200", "vault.invalid"])
+def test_level_3_speaks_to_vault_in_private(strict, address):
+    strict.KEY_PROVIDER, strict.VAULT_ADDR = "vault", address
+
+    [found] = checks.production()
+
+    assert (found.id, type(found)) == ("hospital.E012", Error)
+
+
+@pytest.mark.parametrize(
+    "databases",
+    [
+        {"default": POSTGRESQL},
+        {"default": POSTGRESQL, "keys": POSTGRESQL},
+        {"default": POSTGRESQL, "keys": POSTGRESQL | {"USER": "keys"}},
+    ],
+    ids=["one", "the same", "the same for another user"],
+)
+def test_level_3_warns_of_keys_beside_what_they_open(strict, databases):
+    strict.DATABASES = databases
+
+    [found] = checks.keys_apart(databases=["default"])
+
+    assert (found.id, type(found)) == ("hospital.W013", Warning)
+
+
+@pytest.mark.parametrize("difference", [{"NAME": "keys"}, {"HOST": "db2"}, {"PORT": "5433"}])
+def test_keys_elsewhere_are_apart(strict, difference):
+    strict.DATABASES = {"default": POSTGRESQL, "keys": POSTGRESQL | difference}
+
+    assert checks.keys_apart(databases=["default"]) == []
+
+
+def test_a_demo_keeps_its_keys_with_the_rest(strict):
+    strict.DEPLOY_LEVEL, strict.DATABASES = "demo", {"default": POSTGRESQL}
+
+    assert checks.keys_apart(databases=["default"]) == []
 
 
 def test_a_process_that_does_not_meet_its_level_does_not_start(strict):
@@ -190,9 +276,12 @@ def test_a_demo_is_told_what_it_relaxes(strict):
     assert isinstance(found, Warning)
 
 
-def test_no_process_of_the_demo_inherits_the_workers_key(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKER_KEY_FILE", "/run/secrets/worker_key")
+@pytest.mark.parametrize(
+    ("key", "owner"), [("WORKER_KEY_FILE", "worker"), ("NOTARY_KEY_FILE", "notary")]
+)
+def test_a_key_of_one_process_is_inherited_by_no_other(tmp_path, monkeypatch, key, owner):
+    monkeypatch.setenv(key, "/run/secrets/key")
     place = Installation(tmp_path, 1, 2)
 
-    assert "WORKER_KEY_FILE" not in place.prepare()
-    assert set(place.own) == {"setup", "worker"}
+    assert key not in place.prepare()
+    assert {name for name, own in place.own.items() if key in own} == {"setup", owner}

@@ -1,31 +1,37 @@
+import copy
+import pickle
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hospital.crypto import suites
-from hospital.crypto.suites import Mac, SelfTestFailed, Suite, WrongTag
+from hospital.crypto import known_answers, suites
+from hospital.crypto.known_answers import SelfTestFailed
+from hospital.crypto.suites import Key, Mac, MacKey, Suite, WrongTag
 
 NONCE = bytes(12)
 
 
 def test_every_algorithm_gives_its_published_answer():
-    suites.self_test()
+    known_answers.self_test()
 
 
 @pytest.mark.parametrize("name", ["AES-256-GCM", "SM4-GCM", "SM3", "HMAC-SM3", "HMAC-SHA256"])
 def test_an_algorithm_that_gives_another_answer_is_named(monkeypatch, name):
-    monkeypatch.setitem(suites._KNOWN_ANSWERS, name, lambda: False)
+    monkeypatch.setitem(known_answers._KNOWN_ANSWERS, name, lambda: False)
 
     with pytest.raises(SelfTestFailed, match=name):
-        suites.self_test()
+        known_answers.self_test()
 
 
 def test_a_cipher_that_is_wrong_one_way_fails_the_self_test(monkeypatch):
-    monkeypatch.setattr(suites, "encrypt", lambda *_, **given: given["plaintext"] + bytes(16))
+    monkeypatch.setattr(
+        known_answers, "encrypt", lambda *_, **given: given["plaintext"] + bytes(16)
+    )
 
     with pytest.raises(SelfTestFailed, match="GCM"):
-        suites.self_test()
+        known_answers.self_test()
 
 
 @given(suite=st.sampled_from(Suite), plaintext=st.binary(), aad=st.binary())
@@ -93,3 +99,24 @@ def test_aes_is_the_aes_everybody_has():
     ours = suites.encrypt(Suite.AES_256_GCM, key=key, nonce=NONCE, plaintext=b"p", aad=b"a")
 
     assert AESGCM(key).decrypt(NONCE, ours, b"a") == b"p"
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_a_key_shows_itself_to_nobody(suite):
+    secret = bytes(range(1, suite.key_size + 1))
+    key, mac = Key(suite, secret), MacKey(suite.mac, secret)
+
+    for held in (key, mac):
+        assert secret.hex() not in repr(held) + str(held)
+        assert not hasattr(held, "__dict__")
+        for leave in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="not pickled"):
+                leave(held)
+
+
+@pytest.mark.parametrize("mac", Mac)
+def test_a_mac_key_gives_the_same_digest_every_time(mac):
+    key = MacKey(mac, b"k" * 32)
+
+    assert key.digest(b"a") == key.digest(b"a") == mac.digest(b"k" * 32, b"a")
+    assert key.digest(b"b") != key.digest(b"a")

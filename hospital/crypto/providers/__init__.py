@@ -26,6 +26,10 @@ class KeyRefused(Exception):
     """The provider answered: this was not wrapped by the key it holds, or not for this context."""
 
 
+class RootKeyExists(Exception):
+    """There is a root key of this name; making another would lose what it wrapped."""
+
+
 class KeyProvider(Protocol):
     """Wraps key-encryption keys under a key that never enters the database."""
 

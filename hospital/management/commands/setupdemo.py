@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from devices import activation
@@ -16,6 +16,7 @@ from devices.models import Store, Terminal
 from faceauth import consent, merchant_keys, pem
 from faceauth.models import Merchant, Notice, Slot
 from hospital.accounts.models import Staff
+from hospital.audit import log_key, trail
 from hospital.audit.recording import SYSTEM
 from hospital.crypto.providers.file import FileProvider
 from hospital.demo.installation import write_private
@@ -55,6 +56,7 @@ class Command(BaseCommand):
         parser.add_argument("--merchant", type=Path, required=True)
         parser.add_argument("--logins", type=Path, required=True)
         parser.add_argument("--activation", type=Path, required=True)
+        parser.add_argument("--verifier", type=Path, required=True)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.DEPLOY_LEVEL != "demo":
@@ -62,7 +64,9 @@ class Command(BaseCommand):
         if not settings.KEY_FILE.exists():
             FileProvider.create(settings.KEY_FILE)
         _worker_key()
-        call_command("migrate", verbosity=0)
+        _log_key(options["verifier"])
+        for database in connections:
+            call_command("migrate", database=database, verbosity=0)
         call_command("createcachetable", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         with transaction.atomic():
@@ -87,6 +91,14 @@ def _worker_key() -> None:
     for half in halves:  # one alone is what a killed run left; what was sealed to it is so anew
         half.unlink(missing_ok=True)
     call_command("createworkerkey")
+
+
+def _log_key(verifier: Path) -> None:
+    path = trail.key_file()
+    if not path.exists():
+        log_key.create(path, name=trail.origin())
+    signer = log_key.load(path, name=trail.origin())
+    write_private(verifier, str(signer.verifier))
 
 
 def _forget_key_files() -> None:

@@ -1,0 +1,48 @@
+"""Files that must survive the power: on disk, under their name, before the call returns."""
+
+import os
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+def create(path: Path, content: bytes) -> None:
+    """
+    Write a file only its owner can read.
+
+    :raises FileExistsError: there is one, which is not touched
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), content)
+    _sync(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Let the file have this content: whoever reads it sees the old one whole, or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = path.with_name(f".{path.name}.new")
+    _write(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), content)
+    unfinished.replace(path)
+    _sync(path.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file, which is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), content)
+    _sync(path.parent)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

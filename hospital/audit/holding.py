@@ -1,0 +1,82 @@
+"""There is one notary: who holds the lock. It ends with its process, whatever ends that."""
+
+import fcntl
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
+
+_NUMBER: Final = 0x6E6F74617279  # of the advisory lock, in this database: "notary"
+
+
+class Hold(Protocol):
+    def take(self) -> bool:
+        """Return whether it is ours, without waiting."""
+
+    def is_ours(self) -> bool:
+        """Return whether it still is."""
+
+    def release(self) -> None: ...
+
+
+def hold(directory: Path) -> Hold:
+    """Return the lock of this database; with SQLite, whose file is here, a file in `directory`."""
+    if connection.vendor == "postgresql":
+        return AdvisoryLock()
+    return LockFile(directory / "notary.lock")
+
+
+class AdvisoryLock:
+    """PostgreSQL's, bound to the session of a connection that does nothing else."""
+
+    def __init__(self) -> None:
+        self._connection = connections.create_connection(DEFAULT_DB_ALIAS)
+
+    def take(self) -> bool:
+        return self._ask("SELECT pg_try_advisory_lock(%s)")
+
+    def is_ours(self) -> bool:
+        """Return whether the session that took it is alive: with a new one it would be gone."""
+        if self._connection.connection is None:
+            return False
+        try:
+            return self._ask("SELECT %s IS NOT NULL")
+        except Error:
+            return False
+
+    def release(self) -> None:
+        with suppress(Error):
+            self._ask("SELECT pg_advisory_unlock(%s)")
+        self._connection.close()
+
+    def _ask(self, question: str) -> bool:
+        with self._connection.cursor() as cursor:
+            cursor.execute(question, [_NUMBER])
+            (answer,) = cursor.fetchone()
+        return bool(answer)
+
+
+class LockFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def is_ours(self) -> bool:
+        return self._file is not None
+
+    def release(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None

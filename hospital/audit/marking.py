@@ -1,0 +1,37 @@
+"""
+The high-water mark: how far this notary has signed, kept apart from the database.
+
+Who restores an older database, or removes the last lines with everything that spoke of them,
+does not reach this file. It holds the last signed note, so a copy of an anchor puts it right.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hospital.audit import durable
+from hospital.audit.checkpoint import Checkpoint, Note
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The file at `path`."""
+
+    path: Path
+
+    def read(self) -> Note | None:
+        """
+        Return what was signed last; None if this notary has never signed.
+
+        :raises BadNote: the file is not what was written
+        """
+        try:
+            text = self.path.read_bytes().decode(errors="replace")
+        except FileNotFoundError:
+            return None
+        note = Note.parse(text)
+        Checkpoint.parse(note.body)
+        return note
+
+    def advance(self, note: Note) -> None:
+        """Remember the note, on disk when this returns."""
+        durable.replace(self.path, str(note).encode())

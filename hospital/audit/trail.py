@@ -1,0 +1,84 @@
+"""What the settings say of the log: its name, who signs it, who cosigns, where it is anchored."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+
+from hospital.audit import canonical, log_key
+from hospital.audit.anchoring import AnchorFile
+from hospital.audit.checkpoint import BadNote, Verifier
+from hospital.audit.marking import Mark
+from hospital.audit.notary import Notary
+from hospital.audit.witnessing import Witness
+
+TIMEOUT = 5.0  # seconds for a witness to answer; nothing is sealed meanwhile
+
+
+class NotConfigured(Exception):
+    """A setting is missing or makes no sense; the text names it, in Chinese."""
+
+
+def origin() -> str:
+    """
+    Return the log's name.
+
+    :raises NotConfigured:
+    """
+    name: str = settings.TRAIL_ORIGIN
+    if not name or not canonical.SLUG.fullmatch(name):
+        raise NotConfigured("先设置 TRAIL_ORIGIN：留痕的名称，如 hospital.example/trail")
+    return name
+
+
+def key_file() -> Path:
+    """
+    Return where the log's key is; only the notary's process knows.
+
+    :raises NotConfigured:
+    """
+    if not settings.NOTARY_KEY_FILE:
+        raise NotConfigured("先设置 NOTARY_KEY_FILE：留痕的签名密钥，只供公证进程")
+    return Path(settings.NOTARY_KEY_FILE)
+
+
+def verifiers() -> list[Verifier]:
+    """
+    Return the public keys by which the log and its witnesses are known.
+
+    :raises NotConfigured:
+    """
+    try:
+        return [Verifier.parse(one.strip()) for one in settings.TRAIL_VERIFIERS]
+    except BadNote:
+        raise NotConfigured("TRAIL_VERIFIERS 里有一个不是公钥（名称+编号+base64）") from None
+
+
+def notary() -> Callable[[datetime], Notary]:
+    """
+    Return what opens the notary, once the lock is held.
+
+    :raises NotConfigured:
+    :raises Unusable: the log's key is not there, or not to be used
+    """
+    signer = log_key.load(key_file(), name=origin())
+    mark = Mark(settings.NOTARY_STATE)
+    anchor = AnchorFile(Path(settings.ANCHOR_FILE)) if settings.ANCHOR_FILE else None
+    witness = _witness()
+
+    def opened(now: datetime) -> Notary:
+        return Notary(signer, mark, now=now, witness=witness, anchor=anchor)
+
+    return opened
+
+
+def _witness() -> Witness | None:
+    if not settings.WITNESS_URL:
+        return None
+    known = [one for one in verifiers() if one.is_witness]
+    if not known:
+        raise NotConfigured("设置了 WITNESS_URL，却没有见证方的公钥：加进 TRAIL_VERIFIERS")
+    http = httpx.Client(base_url=settings.WITNESS_URL, timeout=TIMEOUT)
+    return Witness(http, known)

@@ -1,0 +1,179 @@
+"""
+The key-encryption keys, by epoch. One is active; older ones still unwrap.
+
+The provider of the root key is met once per process and epoch, and again in the background
+when half of `ROOT_KEY_CACHE_SECONDS` has passed, so no request waits for it. If it stays
+away, what was unwrapped serves until that time is up; then there are no keys.
+"""
+
+import os
+from dataclasses import dataclass
+from threading import Lock, Thread
+from time import monotonic
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
+
+from hospital.crypto.models import KeyEpoch, key_database
+from hospital.crypto.providers import KeyRefused, KeyUnavailable
+from hospital.crypto.providers.configured import provider
+from hospital.crypto.sealing import pack
+from hospital.crypto.suites import Key, Suite
+from hospital.crypto.wrapping import WrongKey, check_value, checked, u32
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """An epoch's key, unwrapped and ready."""
+
+    pk: int
+    number: int
+    key: Key
+
+
+@dataclass
+class _Held:
+    epoch: Epoch
+    row: KeyEpoch
+    since: float  # monotonic seconds, like the next
+    tried: float
+
+
+_PAUSE: Final = 30.0  # seconds between two attempts at a provider that does not answer
+
+# By primary key and check value: an epoch that was rolled back and made again under the same
+# number is another one.
+_held: Final[dict[tuple[int, bytes], _Held]] = {}
+_lock: Final = Lock()
+
+
+def active() -> Epoch:
+    """
+    Return the epoch that wraps new keys, made on first use.
+
+    :raises KeyUnavailable: its provider cannot be reached
+    :raises WrongKey: the provider holds another root key
+    """
+    row = _rows().filter(state=KeyEpoch.State.ACTIVE).first()
+    if row is None:
+        row = _make_first()
+    return opened(row.pk, bytes(row.check_value))
+
+
+def opened(pk: int, check: bytes) -> Epoch:
+    """
+    Return an epoch by its primary key and check value.
+
+    :raises KeyUnavailable, WrongKey:
+    """
+    held = _held.get((pk, check))
+    if held is None:
+        return _open(pk, check)
+    now = monotonic()
+    if now - held.since >= settings.ROOT_KEY_CACHE_SECONDS:
+        return _open(pk, check)
+    if now - held.since >= settings.ROOT_KEY_CACHE_SECONDS / 2 and now - held.tried >= _PAUSE:
+        held.tried = now
+        Thread(target=_refresh, args=(held,), daemon=True).start()
+    return held.epoch
+
+
+def open_all() -> None:
+    """
+    Unwrap every epoch that is in use: a process that cannot must not start.
+
+    :raises KeyUnavailable, WrongKey:
+    """
+    for row in _rows().exclude(state=KeyEpoch.State.DESTROYED):
+        opened(row.pk, bytes(row.check_value))
+
+
+def make(number: int, suite: Suite) -> KeyEpoch:
+    """
+    Return a new epoch, wrapped by the configured provider and not saved yet.
+
+    :raises KeyUnavailable:
+    """
+    root, key = provider(settings.KEY_PROVIDER), os.urandom(suite.key_size)
+    return KeyEpoch(
+        epoch=number,
+        suite=suite,
+        provider=root.name,
+        wrapped=root.wrap(key, context=_context(number, suite)),
+        check_value=check_value(suite.mac, key),
+    )
+
+
+def prove(row: KeyEpoch) -> None:
+    """
+    Unwrap a new epoch once, before anything is wrapped with it.
+
+    :raises KeyUnavailable, WrongKey: its provider does not give back what it was given
+    """
+    _unwrapped(row)
+
+
+def configured_suite() -> Suite:
+    """
+    Return what new keys are for.
+
+    :raises ImproperlyConfigured: `CRYPTO_SUITE` names none
+    """
+    try:
+        return Suite.named(settings.CRYPTO_SUITE)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"CRYPTO_SUITE: {exc}") from None
+
+
+def forget() -> None:
+    """Forget every key-encryption key this process holds."""
+    with _lock:
+        _held.clear()
+
+
+def _rows() -> QuerySet[KeyEpoch]:
+    return KeyEpoch.objects.using(key_database())
+
+
+def _make_first() -> KeyEpoch:
+    # Another process may be doing the same: the first row stands, and is read again.
+    _rows().bulk_create([make(1, configured_suite())], ignore_conflicts=True)
+    return _rows().get(state=KeyEpoch.State.ACTIVE)
+
+
+def _open(pk: int, check: bytes) -> Epoch:
+    row = _rows().get(pk=pk)  # before the lock: who waits for a connection must not hold it
+    with _lock:  # one thread asks the provider; the others find what it found
+        now, held = monotonic(), _held.get((pk, check))
+        if held is None or now - held.since >= settings.ROOT_KEY_CACHE_SECONDS:
+            held = _held[pk, check] = _Held(_unwrapped(row), row, since=now, tried=now)
+        return held.epoch
+
+
+def _unwrapped(row: KeyEpoch) -> Epoch:
+    suite = Suite(row.suite)
+    try:
+        key = provider(row.provider).unwrap(bytes(row.wrapped), context=_context(row.epoch, suite))
+    except KeyRefused:
+        raise WrongKey from None
+    checked(key, algorithm=suite.mac, check=bytes(row.check_value))
+    return Epoch(pk=row.pk, number=row.epoch, key=Key(suite, key))
+
+
+def _refresh(held: _Held) -> None:
+    now = monotonic()
+    try:
+        held.epoch = _unwrapped(held.row)
+    except (KeyUnavailable, WrongKey) as exc:
+        log.warning("root_key_unavailable", epoch=held.epoch.number, error=type(exc).__name__)
+    else:
+        held.since = now
+
+
+def _context(number: int, suite: Suite) -> bytes:
+    return pack(b"hfe-kek", u32(number), u32(suite))

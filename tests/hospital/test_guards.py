@@ -1,0 +1,253 @@
+"""The database itself refuses to change, remove or replace a line of the trail, and says so."""
+
+from importlib import import_module
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+
+from hospital.audit import guards, log
+from hospital.audit.models import Event
+from tests.hospital.notarised import BOTH, House
+
+TABLES = ["audit_event", "audit_leaf", "audit_tile", "audit_checkpoint", "audit_anchor"]
+KEYS = {"audit_leaf": '"index"', "audit_checkpoint": "size"}
+
+
+@pytest.fixture(autouse=True, params=BOTH)
+def database(request, db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A trail with a row in each of its tables."""
+    house = House(tmp_path)
+    house.seal(3)
+    house.notary().anchor(now=house.now)
+    log.Tile.objects.create(level=1, n=0, hashes=b"x" * 32)
+    return house
+
+
+def execute(statement, parameters=()):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def only(vendor):
+    if connection.vendor != vendor:
+        pytest.skip(f"{vendor} only")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_row_is_changed_or_removed(house, table):
+    key = KEYS.get(table, "id")
+    for statement in (
+        f"UPDATE {table} SET {key} = {key}",  # noqa: S608
+        f"DELETE FROM {table}",  # noqa: S608
+    ):
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(statement)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_table_is_emptied(house, table):
+    only("postgresql")
+    with pytest.raises(IntegrityError, match="append-only"):
+        execute(f"TRUNCATE {table}")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_replicas_session_is_refused_as_well(house, table):
+    only("postgresql")
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+        execute("SET LOCAL session_replication_role = replica")
+        execute(f"DELETE FROM {table}")  # noqa: S608
+    execute("SET LOCAL session_replication_role = replica")
+    before = log.Pending.objects.count()
+    house.write()
+    assert log.Pending.objects.count() == before + 1
+
+
+@pytest.mark.parametrize("by", ["id", "uid"])
+def test_no_event_is_replaced_by_inserting_another(house, by):
+    event = Event.objects.earliest("id")
+    pk, uid = (event.pk, "0" * 32) if by == "id" else (event.pk + 100, event.uid.hex)
+    values = "INTO audit_event (id, uid, payload, mac, mac_key) VALUES (%s, %s, %s, %s, 1)"
+    row = [pk, uid, event.payload.replace("expire", "failed"), b"x"]
+    changed = f"INSERT {values} ON CONFLICT ({by}) DO UPDATE SET mac_key = 2"
+    statements = [changed]
+    if connection.vendor == "sqlite":
+        statements += [f"INSERT OR REPLACE {values}", f"REPLACE {values}"]
+
+    for statement in statements:
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(statement, row)
+
+    assert Event.objects.get(pk=event.pk).payload == event.payload
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        """INTO audit_leaf ("index", event_id, hash) VALUES (0, 99, x'00')""",
+        """INTO audit_leaf ("index", event_id, hash) SELECT 99, event_id, x'00' FROM audit_leaf""",
+        "INTO audit_checkpoint (size, root, note, created_at) VALUES (3, x'00', '', '2026-01-01')",
+        "INTO audit_tile (level, n, hashes) VALUES (1, 0, x'00')",
+    ],
+    ids=["leaf by index", "leaf by event", "checkpoint", "tile by place"],
+)
+def test_nor_is_anything_else(house, values):
+    only("sqlite")
+    with pytest.raises(IntegrityError, match="append-only"):
+        execute(f"INSERT OR REPLACE {values}")
+
+
+def test_an_event_that_was_recorded_before_cannot_be_recorded_again(house):
+    with pytest.raises(IntegrityError):
+        execute(
+            "INSERT INTO audit_event (uid, payload, mac, mac_key)"
+            " SELECT uid, payload, mac, mac_key FROM audit_event"
+        )
+
+
+def test_an_event_is_queued_whoever_inserts_it(house):
+    uid = "01234567-89ab-7def-8123-456789abcdef"
+    execute(
+        "INSERT INTO audit_event (uid, payload, mac, mac_key)"
+        " SELECT %s, payload, mac, mac_key FROM audit_event ORDER BY id LIMIT 1",
+        [uid if connection.vendor == "postgresql" else uid.replace("-", "")],
+    )
+
+    assert log.Pending.objects.get().pk == Event.objects.latest("id").pk
+
+
+def test_an_event_that_is_rolled_back_waits_for_no_place(house):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        house.write()
+        raise ZeroDivisionError
+
+    assert not log.Pending.objects.exists()
+
+
+def test_events_from_before_the_log_get_their_place_when_it_is_migrated(house):
+    guards.remove(connection)
+    events = house.write(3)
+    execute("DELETE FROM audit_leaf")
+    assert not log.Pending.objects.exists()
+
+    migration = import_module("hospital.audit.migrations.0002_log_and_guards")
+    editor = SimpleNamespace(connection=connection, execute=execute)
+    migration.guard(None, editor)
+
+    queued = list(log.Pending.objects.order_by("pk").values_list("pk", flat=True))
+    assert queued[-3:] == events
+    assert len(queued) == 6
+    assert guards.drift(connection) == []
+
+
+def test_the_queue_may_be_worked_off(house):
+    house.write()
+
+    execute("DELETE FROM audit_pending")
+
+
+def test_as_migrated_nothing_has_drifted(house):
+    assert guards.drift(connection) == []
+
+
+def test_putting_them_up_twice_is_putting_them_up_once(house):
+    guards.install(connection)
+
+    assert guards.drift(connection) == []
+
+
+def drop(name, table):
+    suffix = f" ON {table}" if connection.vendor == "postgresql" else ""
+    execute(f"DROP TRIGGER {name}{suffix}")
+
+
+def name_of(what, table="audit_event"):
+    if what == "no_delete" and connection.vendor == "postgresql":
+        return f"{table}_no_change"
+    return f"{table}_{what}"
+
+
+@pytest.mark.parametrize("what", ["enqueue", "no_delete"])
+def test_what_is_missing_is_named_and_put_back_by_the_next_migrate(house, what):
+    drop(name_of(what), "audit_event")
+    assert guards.drift(connection) == [f"缺少触发器：{name_of(what)}"]
+
+    call_command("migrate", verbosity=0)
+
+    assert guards.drift(connection) == []
+    with pytest.raises(IntegrityError):
+        execute("DELETE FROM audit_event")
+
+
+def test_a_table_that_was_remade_is_guarded_again(house):
+    only("sqlite")
+    execute("CREATE TABLE made AS SELECT * FROM audit_anchor")
+    execute("DROP TABLE audit_anchor")
+    execute("ALTER TABLE made RENAME TO audit_anchor")
+    assert "缺少触发器：audit_anchor_no_delete" in guards.drift(connection)
+
+    call_command("migrate", verbosity=0)
+
+    with pytest.raises(IntegrityError):
+        execute("DELETE FROM audit_anchor")
+
+
+SWITCHED_OFF = {
+    "disabled": "ALTER TABLE audit_event DISABLE TRIGGER audit_event_no_change",
+    "not for a replica": "ALTER TABLE audit_event ENABLE TRIGGER audit_event_enqueue",
+    "only when": (
+        "DROP TRIGGER audit_event_enqueue ON audit_event;"
+        " CREATE TRIGGER audit_event_enqueue AFTER INSERT ON audit_event FOR EACH ROW"
+        " WHEN (NEW.id < 0) EXECUTE FUNCTION audit_enqueue();"
+        " ALTER TABLE audit_event ENABLE ALWAYS TRIGGER audit_event_enqueue"
+    ),
+    "another function": (
+        "CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN RETURN NULL; END'"
+    ),
+    "a trigger more": (
+        "CREATE TRIGGER quiet BEFORE INSERT ON audit_event FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    ),
+    "a rule": "CREATE RULE quiet AS ON INSERT TO audit_anchor DO INSTEAD NOTHING",
+}
+
+
+@pytest.mark.parametrize("how", SWITCHED_OFF)
+def test_what_was_switched_off_is_noticed(house, how):
+    only("postgresql")
+
+    execute(SWITCHED_OFF[how])
+
+    assert len(guards.drift(connection)) == 1
+
+
+def test_what_was_switched_off_is_switched_on_by_the_next_migrate(house):
+    only("postgresql")
+    for how in ("disabled", "not for a replica", "another function"):
+        execute(SWITCHED_OFF[how])
+
+    call_command("migrate", verbosity=0)
+
+    assert guards.drift(connection) == []
+
+
+def test_a_trigger_of_somebody_else_is_noticed(house):
+    only("sqlite")
+    execute("CREATE TRIGGER quiet BEFORE INSERT ON audit_event BEGIN SELECT RAISE(IGNORE); END")
+
+    assert guards.drift(connection) == ["多出触发器：quiet"]
+
+
+def test_no_table_of_the_trail_refers_to_another():
+    with connection.cursor() as cursor:
+        for table in [*TABLES, "audit_pending"]:
+            assert connection.introspection.get_relations(cursor, table) == {}

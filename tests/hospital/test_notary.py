@@ -1,0 +1,548 @@
+"""Pending events become leaves in one order, and the order is signed, cosigned and remembered."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from hospital.audit import anchoring, holding, log, notary, sequencing
+from hospital.audit.checkpoint import Checkpoint, Note
+from hospital.audit.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_consistency
+from hospital.audit.models import Event
+from hospital.audit.notary import Refused
+from hospital.audit.sequencing import tombstone
+from hospital.audit.tree import Tree
+from tests.hospital.notarised import BOTH, House, note, tamper
+
+
+@pytest.fixture(autouse=True, params=BOTH)
+def database(request, db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+def leaves():
+    return [bytes(one) for one in log.Leaf.objects.order_by("index").values_list("hash", flat=True)]
+
+
+def events(action):
+    rows = Event.objects.filter(action=action).order_by("id")
+    return [json.loads(one)["facts"] for one in rows.values_list("payload", flat=True)]
+
+
+def refusal(act):
+    with pytest.raises(Refused) as refused:
+        act()
+    return refused.value.code
+
+
+def test_what_is_pending_becomes_leaves_over_its_lines(house):
+    house.seal(3)
+
+    lines = Event.objects.order_by("id").values_list("payload", flat=True)
+    assert leaves() == [leaf_hash(line.encode()) for line in lines]
+    assert list(log.Leaf.objects.order_by("index").values_list("index", flat=True)) == [0, 1, 2]
+    assert not log.Pending.objects.exists()
+
+
+def test_the_root_of_all_leaves_is_signed(house):
+    house.seal(3)
+    house.seal(4)
+
+    first, second = log.Checkpoint.objects.order_by("size")
+    assert note(second).checkpoint == Checkpoint(house.origin, 7, root_of(leaves()))
+    assert note(first).checkpoint.root == bytes(first.root) == root_of(leaves()[:3])
+    for row in (first, second):
+        note(row).verify(house.signer.verifier)
+
+
+def test_a_second_in_which_nothing_happened_makes_no_checkpoint(house):
+    works = house.notary()
+    house.write()
+    works.step(now=house.now)
+
+    works.step(now=house.now)
+    works.step(now=house.now)
+
+    assert log.Checkpoint.objects.count() == 1
+
+
+def test_an_event_committed_late_with_a_small_id_is_found(house):
+    early, late = house.write(2)
+    tamper("DELETE FROM audit_pending WHERE event_id = %s", [early])  # still uncommitted
+    works = house.notary()
+    works.step(now=house.now)
+
+    tamper("INSERT INTO audit_pending (event_id) VALUES (%s)", [early])
+    works.step(now=house.now)
+
+    order = log.Leaf.objects.order_by("index").values_list("event_id", flat=True)
+    assert list(order) == [late, early]
+    assert house.verify().is_intact
+
+
+def test_a_backlog_is_sealed_batch_by_batch(house, monkeypatch):
+    monkeypatch.setattr(sequencing, "BATCH", 4)
+    house.write(10)
+    works = house.notary()
+
+    waits = [works.step(now=house.now) for _ in range(3)]
+
+    assert waits == [True, True, False]
+    assert works.tree.size == 10
+
+
+def test_an_event_with_a_wrong_code_is_sealed_and_found(house):
+    wrong, _ = house.write(2)
+    tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x" * 32, wrong])
+    works = house.notary()
+
+    works.step(now=house.now)
+    works.step(now=house.now)
+
+    assert events("audit.finding") == [{"count": 1, "events": [str(wrong)], "kind": "altered"}]
+    assert works.tree.size == 3  # both, and what was found
+
+
+def test_a_code_that_is_not_even_bytes_keeps_nothing_from_being_sealed(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL takes nothing but bytes")
+    house.write(2)
+    tamper("UPDATE audit_event SET mac = 'x'")
+
+    house.notary().step(now=house.now)
+
+    assert len(leaves()) == 2
+    assert "mac" in house.kinds()
+
+
+def test_an_event_removed_before_it_was_sealed_leaves_a_tombstone(house):
+    gone, _ = house.write(2)
+    tamper("DELETE FROM audit_event WHERE id = %s", [gone])
+
+    house.notary().step(now=house.now)
+
+    assert leaves()[0] == leaf_hash(tombstone(gone))
+    assert events("audit.finding") == [{"count": 1, "events": [str(gone)], "kind": "missing"}]
+
+
+def test_an_event_that_is_queued_again_is_not_sealed_twice(house):
+    [once] = house.seal()
+    tamper("INSERT INTO audit_pending (event_id) VALUES (%s)", [once])
+
+    house.notary().step(now=house.now)
+
+    assert len(leaves()) == 1
+    assert events("audit.finding")[0]["kind"] == "again"
+
+
+# The tree
+
+
+@pytest.fixture
+def long_log(house):
+    """More than one full tile."""
+    tree = Tree()
+    with transaction.atomic():
+        for start in range(0, 66_000, 6_600):
+            tree.append(
+                (n + 1, hashlib.sha256(b"%d" % n).digest()) for n in range(start, start + 6_600)
+            )
+    return tree
+
+
+def test_a_tree_that_is_read_again_goes_on_as_if_it_had_not_stopped(long_log):
+    hashes = leaves()
+
+    assert Tree.load().frontier.hashes == long_log.frontier.hashes
+    assert Tree.load().frontier.root() == root_of(hashes)
+    [tile] = log.Tile.objects.all()
+    assert (tile.level, tile.n) == (1, 0)
+    assert bytes(tile.hashes[:32]) == root_of(hashes[:256])
+    assert bytes(tile.hashes[-32:]) == root_of(hashes[65_280:65_536])
+
+
+@pytest.mark.parametrize("old", [1, 255, 256, 257, 40_000, 65_535, 65_536, 65_537, 66_000])
+def test_what_is_stored_gives_proofs_from_any_size(long_log, old):
+    tree = Tree()
+    proof = tree.consistency(old, 66_000)
+
+    verify_consistency(
+        old, 66_000, old_root=root_of(leaves()[:old]), new_root=root_of(leaves()), proof=proof
+    )
+
+
+def test_a_missing_leaf_is_noticed_when_the_tree_is_read(house):
+    house.seal(5)
+    tamper('DELETE FROM audit_leaf WHERE "index" = 2')
+
+    assert refusal(house.notary) == "gap"
+
+
+# What was signed before
+
+
+def test_a_notary_that_starts_again_goes_on(house):
+    house.seal(3)
+    house.seal(2)
+
+    assert [row.size for row in log.Checkpoint.objects.order_by("size")] == [3, 5]
+    assert house.mark.read().checkpoint == Checkpoint(house.origin, 5, root_of(leaves()))
+
+
+def test_the_last_lines_removed_with_all_that_spoke_of_them_stop_it(house):
+    house.seal(3)
+    house.seal(2)
+    tamper('DELETE FROM audit_leaf WHERE "index" >= 3')
+    tamper("DELETE FROM audit_checkpoint WHERE size > 3")
+
+    assert refusal(lambda: house.notary().step(now=house.now)) == "smaller"
+
+
+def test_the_same_number_of_other_leaves_stops_it(house):
+    house.seal(3)
+    works = house.notary()
+    tamper('UPDATE audit_leaf SET hash = %s WHERE "index" = 1', [b"x" * 32])
+
+    assert refusal(lambda: works.step(now=house.now)) == "different"
+    assert refusal(lambda: house.notary().step(now=house.now)) == "different"
+
+
+def test_leaves_of_somebody_else_stop_it(house):
+    works = house.notary()
+    house.write(2)
+    works.step(now=house.now)
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (2, 99, %s)', [b"x" * 32])
+
+    assert refusal(lambda: works.step(now=house.now)) == "different"
+
+
+def test_without_what_it_signed_it_does_not_go_on(house):
+    house.seal()
+    works = house.notary()
+    house.mark.path.unlink()
+
+    assert refusal(lambda: works.step(now=house.now)) == "no_mark"
+    assert refusal(house.notary) == "no_mark"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"25", b"\xff", b"a note\n\n\xe2\x80\x94 but QQ==\n"],
+    ids=["empty", "a number", "not text", "no checkpoint"],
+)  # fmt: skip
+def test_a_mark_that_cannot_be_read_is_no_mark(house, content):
+    house.seal()
+    house.mark.path.write_bytes(content)
+
+    assert refusal(house.notary) == "bad_mark"
+
+
+def test_a_copy_of_an_anchor_is_as_good_as_the_mark(house):
+    house.seal(2)
+    house.notary().anchor(now=house.now)
+    house.mark.path.unlink()
+
+    [anchored] = anchoring.notes(house.anchor_file.path.read_text())
+    house.mark.advance(anchored)
+    house.seal(1)
+
+    assert len(leaves()) == 3
+
+
+def test_a_new_name_begins_a_new_log_which_says_what_the_old_one_was(house, tmp_path):
+    house.seal(5)
+    root = root_of(leaves())
+    tamper('DELETE FROM audit_leaf WHERE "index" >= 3')  # an older backup
+    tamper("DELETE FROM audit_checkpoint")
+    assert refusal(lambda: house.notary().step(now=house.now)) == "smaller"
+
+    renamed = House(tmp_path, origin=house.origin + "/2", key=house.key)
+    renamed.notary().step(now=house.now)
+
+    assert events("notary.begin") == [
+        {"before": house.origin, "origin": renamed.origin, "root": root.hex(), "size": 5}
+    ]
+    assert note(log.Checkpoint.objects.get()).checkpoint.origin == renamed.origin
+    renamed.seal(1)
+
+
+def test_a_checkpoint_somebody_put_there_does_not_stop_the_log(house):
+    tamper(
+        "INSERT INTO audit_checkpoint (size, root, note, created_at) VALUES (1, %s, 'x', %s)",
+        [b"x" * 32, house.now],
+    )
+    house.seal()
+    house.seal()
+
+    assert {one["kind"] for one in events("audit.finding")} == {"checkpoint"}
+    assert house.mark.read().checkpoint.size == len(leaves())
+    assert "root" in house.kinds()
+
+
+# The witness
+
+
+def test_a_witness_that_agrees_is_in_the_note(house):
+    house.seal(2, witnessed=True)
+    house.later(seconds=1)
+    house.seal(3, witnessed=True)
+
+    for row in log.Checkpoint.objects.all():
+        assert note(row).verify(house.desk.signer.verifier) is not None
+    assert house.verify(verifiers=house.verifiers).is_intact
+
+
+def test_without_its_witness_the_log_goes_on_and_is_cosigned_later(house):
+    house.is_witness_away = True
+    works = house.notary(witnessed=True)
+    house.write(2)
+    works.step(now=house.now)
+    assert not note(log.Checkpoint.objects.get()).is_signed_by(house.desk.signer.verifier)
+
+    house.is_witness_away = False
+    house.later(seconds=notary.ASKED_AGAIN.total_seconds())
+    works.step(now=house.now)
+
+    late = log.Anchor.objects.get(sink="witness")
+    signed = note(log.Checkpoint.objects.get()).with_lines([late.receipt])
+    assert signed.is_signed_by(house.desk.signer.verifier)
+    assert house.verify(verifiers=house.verifiers).is_intact
+
+
+def test_a_witness_that_stays_away_is_an_alarm_once(house):
+    house.is_witness_away = True
+    works = house.notary(witnessed=True)
+    house.write()
+    for _ in range(12):
+        works.step(now=house.now)
+        house.later(minutes=2)
+
+    assert [one["seconds"] for one in events("notary.unwitnessed")] == [960]
+    assert "witness" in house.kinds(verifiers=house.verifiers)
+
+
+def test_a_witness_away_is_not_asked_every_second(house):
+    works = house.notary(witnessed=True)
+    asked = []
+    works._witness.cosign = lambda *_args, **_kwargs: asked.append(1) or _away()
+    house.write()
+    for _ in range(11):
+        works.step(now=house.now)
+        house.later(seconds=1)
+
+    assert len(asked) == 2
+
+
+def _away():
+    raise notary.Away("away")
+
+
+def test_a_notary_killed_after_the_witness_signed_asks_again(house):
+    house.seal(2, witnessed=True)
+    house.write(1)
+    works = house.notary(witnessed=True)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(works, "_keep", lambda *_: 1 / 0)
+        works.step(now=house.now)
+
+    house.seal(1, witnessed=True)
+
+    newest = log.Checkpoint.objects.latest("size")
+    assert newest.size == 4
+    assert note(newest).is_signed_by(house.desk.signer.verifier)
+
+
+@pytest.mark.parametrize("grown", [0, 1, 4], ids=["smaller", "as large", "larger"])
+def test_history_rewritten_down_to_the_mark_is_refused_by_the_witness(house, tmp_path, grown):
+    house.seal(5, witnessed=True)
+    tamper('DELETE FROM audit_leaf WHERE "index" >= 4')
+    tamper("DELETE FROM audit_checkpoint")
+    again = Checkpoint(house.origin, 4, root_of(leaves()))
+    house.mark.advance(Note(again.body(), (house.signer.line(again.body()),)))
+    house.write(grown)
+
+    if not grown:  # nothing to sign, but the witness is asked for what is unsigned by it
+        assert refusal(lambda: house.notary(witnessed=True).step(now=house.now)) == "witness"
+        return
+    assert refusal(lambda: house.notary(witnessed=True).step(now=house.now)) == "witness"
+    assert not log.Checkpoint.objects.exists()
+
+
+# Anchors
+
+
+def test_every_ten_minutes_the_note_goes_to_the_anchor(house):
+    works = house.notary()
+    for _ in range(5):
+        house.write()
+        works.step(now=house.now)
+        house.later(minutes=5)
+
+    anchored = anchoring.notes(house.anchor_file.path.read_text())
+    assert [one.checkpoint.size for one in anchored] == [3, 5]
+    receipt = log.Anchor.objects.order_by("size").first().receipt
+    assert receipt == hashlib.sha256(str(anchored[0]).encode()).hexdigest()
+
+
+def test_a_note_that_was_cut_off_spoils_no_other(house):
+    house.seal()
+    house.notary().anchor(now=house.now)
+    with house.anchor_file.path.open("a") as file:
+        file.write("\nhospital.example/trail\n9\nAAAA")
+    house.seal()
+    house.notary().anchor(now=house.now)
+
+    anchored = anchoring.notes(house.anchor_file.path.read_text())
+    assert [one.checkpoint.size for one in anchored] == [1, 2]
+    assert all(one.is_signed_by(house.signer.verifier) for one in anchored)
+
+
+def test_an_anchor_that_cannot_be_written_does_not_stop_the_log(house):
+    house.anchor_file.path.mkdir()
+    works = house.notary()
+    house.write()
+    works.step(now=house.now)
+
+    house.later(minutes=11)
+    works.step(now=house.now)
+
+    assert not log.Anchor.objects.exists()
+
+
+def test_a_row_that_says_it_was_anchored_is_not_believed(house):
+    log.Anchor.objects.create(size=10**12, sink="file", at=house.now, receipt="x")
+    house.seal()
+
+    house.notary().anchor(now=house.now)
+
+    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+
+
+# One at a time
+
+
+def test_the_second_waits_for_the_first(tmp_path):
+    first, second = holding.hold(tmp_path), holding.hold(tmp_path)
+    try:
+        assert first.take()
+        assert first.is_ours()
+        assert not second.take()
+
+        first.release()
+
+        assert not first.is_ours()
+        assert second.take()
+    finally:
+        first.release()
+        second.release()
+
+
+def test_a_lock_whose_session_ended_is_not_ours(tmp_path):
+    if connection.vendor != "postgresql":
+        pytest.skip("of a file there is no session")
+    held = holding.hold(tmp_path)
+    assert held.take()
+    with held._connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [session] = cursor.fetchone()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [session])
+
+    assert not held.is_ours()
+    held.release()
+
+
+# The commands
+
+
+@pytest.fixture
+def configured(house, settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    settings.TRAIL_ORIGIN = house.origin
+    settings.NOTARY_KEY_FILE = str(tmp_path / "notary.pem")
+    settings.NOTARY_STATE = house.mark.path
+    settings.ANCHOR_FILE = str(house.anchor_file.path)
+    return settings
+
+
+def test_a_key_is_made_once_and_its_public_half_is_told(configured, capsys):
+    call_command("createlogkey")
+    told = capsys.readouterr().out.strip()
+
+    assert told.startswith(configured.TRAIL_ORIGIN + "+")
+    assert Path(configured.NOTARY_KEY_FILE).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(CommandError, match="已存在"):
+        call_command("createlogkey")
+
+
+@pytest.mark.parametrize("origin", ["", "a b", "a+b", "留痕"])
+def test_a_log_without_a_name_is_not_begun(configured, origin):
+    configured.TRAIL_ORIGIN = origin
+
+    for command in ("createlogkey", "runnotary"):
+        with pytest.raises(CommandError, match="TRAIL_ORIGIN"):
+            call_command(command)
+    assert not Path(configured.NOTARY_KEY_FILE).exists()
+
+
+def test_a_process_that_was_not_told_of_the_key_is_no_notary(configured):
+    configured.NOTARY_KEY_FILE = ""
+
+    for command in ("createlogkey", "runnotary"):
+        with pytest.raises(CommandError, match="NOTARY_KEY_FILE"):
+            call_command(command)
+
+
+def test_once_seals_what_there_is_and_anchors_it(configured, house, capsys):
+    call_command("createlogkey")
+    house.write(3)
+
+    call_command("runnotary", "--once")
+
+    assert "已封存 3 条" in capsys.readouterr().out
+    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+
+
+def test_a_refusal_is_an_event_and_an_exit_code(configured, house):
+    call_command("createlogkey")
+    house.write(3)
+    call_command("runnotary", "--once")
+    tamper('DELETE FROM audit_leaf WHERE "index" >= 2')
+
+    with pytest.raises(CommandError, match=r"docs/audit\.md") as ended:
+        call_command("runnotary", "--once")
+
+    assert ended.value.returncode == 3
+    assert events("notary.refuse") == [{"code": "smaller", "found": 2, "size": 3}]
+
+
+def test_a_key_others_may_read_is_not_used(configured):
+    call_command("createlogkey")
+    Path(configured.NOTARY_KEY_FILE).chmod(0o640)
+
+    with pytest.raises(CommandError, match="chmod 600"):
+        call_command("runnotary", "--once")
+
+
+def test_a_witness_without_its_key_is_not_asked(configured):
+    call_command("createlogkey")
+    configured.WITNESS_URL = "http://127.0.0.1:1/"
+
+    with pytest.raises(CommandError, match="TRAIL_VERIFIERS"):
+        call_command("runnotary", "--once")
+
+
+def test_an_empty_log_has_the_root_of_nothing(house):
+    house.notary().step(now=house.now)
+
+    assert house.mark.read().checkpoint == Checkpoint(house.origin, 0, EMPTY_ROOT)
+    assert not log.Checkpoint.objects.exists()

@@ -1,0 +1,538 @@
+"""What the owner of the database can do to the trail, each with what the verification says."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from hospital.audit import anchoring, log, recording, verification, verified
+from hospital.audit.checkpoint import Checkpoint, Note, Signer
+from hospital.audit.merkle import leaf_hash, root_of
+from hospital.audit.models import Event
+from hospital.audit.notary import Refused
+from tests.hospital.notarised import BOTH, House, note, tamper
+
+
+@pytest.fixture(autouse=True, params=BOTH)
+def database(request, db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A trail of 25 events under three checkpoints, the last of them anchored."""
+    house = House(tmp_path)
+    for count in (10, 10, 5):
+        house.seal(count)
+        house.later(seconds=1)
+    house.notary().anchor(now=house.now)
+    return house
+
+
+def anchors(house):
+    return anchoring.notes(house.anchor_file.path.read_text())
+
+
+def at(place):
+    """Return the id of the event at a place in the log."""
+    return log.Leaf.objects.get(index=place).event_id
+
+
+def said(verdict):
+    return [one.text for one in verdict.findings]
+
+
+def rebuild(house, *, sizes=(10, 20, 25), key=None):
+    """Recompute every hash over what the events say now, and have the roots signed."""
+    signer = Signer(house.origin, key or Ed25519PrivateKey.generate())
+    lines = [
+        Event.objects.get(pk=pk).payload
+        for pk in log.Leaf.objects.order_by("index").values_list("event_id", flat=True)
+    ]
+    hashes = [leaf_hash(line.encode()) for line in lines]
+    for place, one in enumerate(hashes):
+        tamper('UPDATE audit_leaf SET hash = %s WHERE "index" = %s', [one, place])
+    for size in sizes:
+        root = root_of(hashes[:size])
+        body = Checkpoint(house.origin, size, root).body()
+        tamper(
+            "UPDATE audit_checkpoint SET root = %s, note = %s WHERE size = %s",
+            [root, str(Note(body, (signer.line(body),))), size],
+        )
+
+
+def rewrite(place, *, with_key=False):
+    """Have an event say something else; perhaps by who has the key of its code."""
+    row = Event.objects.get(pk=at(place))
+    payload = row.payload.replace("session.expire", "session.failed")
+    code = recording.mac(payload) if with_key else bytes(row.mac)
+    tamper("UPDATE audit_event SET payload = %s, mac = %s WHERE id = %s", [payload, code, row.pk])
+    return row.pk
+
+
+# Nothing happened
+
+
+def test_a_trail_nobody_touched_is_intact(house):
+    verdict = house.verify(anchors=anchors(house))
+
+    assert said(verdict) == []
+    assert (verdict.events, verdict.sealed, verdict.signed, verdict.anchored) == (25, 25, 25, 1)
+    assert verdict.unsettled == []
+
+
+def test_what_waits_for_its_place_is_read_as_well(house):
+    house.write(2)
+
+    verdict = house.verify()
+
+    assert verdict.is_intact
+    assert (verdict.events, verdict.sealed) == (27, 25)
+
+
+def test_what_the_notary_adds_meanwhile_is_not_taken_for_missing(house):
+    def seal(_done, _all):
+        house.seal(3)
+
+    assert house.verify(told=seal).is_intact
+
+
+# L1: the end is cut off, with all that spoke of it
+
+
+def cut(house, *, down_to=20):
+    tamper(
+        'DELETE FROM audit_event WHERE id IN (SELECT event_id FROM audit_leaf WHERE "index" >= %s)',
+        [down_to],
+    )
+    tamper('DELETE FROM audit_leaf WHERE "index" >= %s', [down_to])
+    tamper("DELETE FROM audit_checkpoint WHERE size > %s", [down_to])
+    tamper("DELETE FROM audit_anchor")
+
+
+def test_a_cut_end_is_found_with_an_anchor_and_only_with_one(house):
+    cut(house)
+
+    assert house.verify().is_intact
+    assert said(house.verify(anchors=anchors(house))) == [
+        "TRUNCATED 外部锚点说有 25 条，数据库只有 20 条：被截断"
+    ]
+
+
+def test_a_cut_end_that_left_its_checkpoint_is_found_without(house):
+    tamper('DELETE FROM audit_leaf WHERE "index" >= 20')
+    tamper("DELETE FROM audit_event WHERE id NOT IN (SELECT event_id FROM audit_leaf)")
+
+    assert house.kinds() == ["truncated"]
+
+
+# L2: an event is rewritten, and whatever follows from it
+
+
+def test_a_rewritten_line_is_found(house):
+    row = rewrite(7)
+
+    verdict = house.verify()
+
+    assert said(verdict) == [f"留痕 {row} 内容与封存时不同", f"留痕 {row} 校验码不符"]
+    assert verdict.altered == (row,)
+
+
+def test_a_rewritten_line_with_its_leaf_is_found(house):
+    rewrite(7, with_key=True)
+    tamper(
+        'UPDATE audit_leaf SET hash = %s WHERE "index" = 7',
+        [leaf_hash(Event.objects.get(pk=at(7)).payload.encode())],
+    )
+
+    assert house.kinds() == ["root"]
+    assert house.verify().count == 3  # each of the checkpoints
+
+
+def test_a_history_rewritten_in_full_lacks_the_signature(house):
+    rewrite(7, with_key=True)
+    rebuild(house)
+
+    assert house.kinds() == ["signature"]
+
+
+def test_a_history_rewritten_by_who_has_the_logs_key_is_another_than_the_anchor(house):
+    rewrite(7, with_key=True)
+    rebuild(house, key=house.key)
+
+    assert house.verify().is_intact
+    assert house.kinds(anchors=anchors(house)) == ["forked"]
+
+
+def test_a_checkpoint_whose_note_says_something_else_is_found(house):
+    other = log.Checkpoint.objects.get(size=10).note
+    tamper("UPDATE audit_checkpoint SET note = %s WHERE size = 20", [other])
+
+    assert house.kinds() == ["signature"]
+
+
+def test_a_checkpoint_without_a_note_is_found(house):
+    tamper("UPDATE audit_checkpoint SET note = 'x' WHERE size = 20")
+
+    assert house.kinds() == ["signature"]
+
+
+# L3: the columns people see; that they cannot be written at all is in test_recording.py
+
+
+def test_columns_that_are_no_longer_generated_are_found():
+    line = verification.Line(1, "0" * 32, "", b"", 0, "a", "b", "c", "d", "e", "f", "g")
+    payload = {
+        "uid": "0" * 32, "t": 0, "action": "a", "outcome": "b", "actor": {"type": "c", "id": "d"},
+        "object": {"type": "e", "id": "f"}, "ctx": {"req": "g"},
+    }  # fmt: skip
+
+    def faults(**changes):
+        text = json.dumps(payload)
+        given = line._replace(payload=text, mac=recording.mac(text))._replace(**changes)
+        return list(verification._faults(given))
+
+    assert faults() == []
+    for column in verification.SHOWN:
+        assert faults(**{column: "x"}) == ["columns"]
+    assert faults(uid="1" * 32) == ["columns"]
+    assert faults(payload="[]") == ["mac", "columns"]
+    assert faults(payload="") == ["mac", "columns"]
+
+
+# L4, L5, L6: the guards are in test_guards.py
+
+
+def test_a_guard_that_was_switched_off_is_found(house):
+    suffix = " ON audit_event" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER audit_event_enqueue{suffix}")
+
+    assert said(house.verify()) == ["数据库防护缺少触发器：audit_event_enqueue"]
+
+
+# L10: the order of commits is in test_notary.py. L14: an old event again
+
+
+def test_an_old_event_under_a_new_number_is_found(house):
+    old = Event.objects.get(pk=at(3))
+    uid = "01234567-89ab-7def-8123-456789abcdef"
+    given = uid if connection.vendor == "postgresql" else uid.replace("-", "")
+    tamper(
+        "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+        [given, old.payload, bytes(old.mac)],
+    )
+
+    assert house.kinds() == ["columns", "hidden"]
+
+
+# L15: an event nobody recorded
+
+
+def test_an_event_of_who_has_no_key_is_found_though_it_is_sealed(house):
+    row = Event.objects.get(pk=at(3))
+    uid = "01234567-89ab-7def-8123-456789abcdef"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+            [
+                uid if connection.vendor == "postgresql" else uid.replace("-", ""),
+                row.payload.replace(str(row.uid), uid),
+                b"x" * 32,
+            ],
+        )
+    house.seal()
+
+    assert house.kinds() == ["mac"]
+    assert house.verify().signed == 27
+
+
+# L16: removed before, or after, it was sealed
+
+
+def test_an_event_removed_before_it_was_sealed_is_found(house):
+    [gone] = house.write()
+    tamper("DELETE FROM audit_event WHERE id = %s", [gone])
+    assert said(house.verify()) == [f"留痕 {gone} 在封存之前被删除"]
+
+    house.notary().step(now=house.now)
+
+    assert said(house.verify()) == [f"留痕 {gone} 在封存之前被删除"]
+
+
+def test_an_event_removed_after_it_was_sealed_is_found(house):
+    gone = at(7)
+    tamper("DELETE FROM audit_event WHERE id = %s", [gone])
+
+    assert said(house.verify()) == [f"留痕 {gone} 在封存之后被删除"]
+
+
+def test_an_event_removed_with_its_leaf_is_found(house):
+    tamper("DELETE FROM audit_event WHERE id = %s", [at(7)])
+    tamper('DELETE FROM audit_leaf WHERE "index" = 7')
+
+    verdict = house.verify()
+
+    assert "封存序号 7 至 7 缺失" in said(verdict)
+    assert {one.kind for one in verdict.findings} == {"gap", "root"}
+
+
+# L17: an event hidden from the notary
+
+
+def test_an_event_hidden_from_the_notary_is_found(house):
+    [hidden] = house.write()
+    tamper("DELETE FROM audit_pending")
+    house.seal()
+
+    assert said(house.verify()) == [f"留痕 {hidden} 绕过了封存"]
+
+
+# L18: the log's key is stolen
+
+
+def test_without_the_witness_a_stolen_key_signs_in_vain(house):
+    for _ in range(2):
+        house.seal(2, witnessed=True)
+        house.later(minutes=20)
+    rewrite(7, with_key=True)
+    rebuild(house, sizes=(10, 20, 25, 27, 29), key=house.key)
+
+    assert house.verify().is_intact
+    assert house.kinds(verifiers=house.verifiers) == ["witness"]
+
+
+def test_a_witness_that_was_away_for_a_moment_is_no_finding(house):
+    house.seal(2, witnessed=True)
+    house.later(minutes=5)
+    house.seal(1)
+    assert house.verify(verifiers=house.verifiers).is_intact
+
+    house.later(minutes=11)
+
+    assert house.kinds(verifiers=house.verifiers) == ["witness"]
+
+
+# L19: an older backup
+
+
+def test_a_restored_backup_is_refused_by_the_notary_and_found_with_an_anchor(house):
+    cut(house)
+
+    with pytest.raises(Refused, match="smaller"):
+        house.notary().step(now=house.now)
+    assert house.kinds(anchors=anchors(house)) == ["truncated"]
+
+
+# L21: the clocks differ
+
+
+@pytest.mark.parametrize("seconds", [-310, 310], ids=["dated back", "dated ahead"])
+def test_an_event_of_another_time_is_found(house, seconds):
+    began = house.now
+    house.later(seconds=seconds)
+    [wrong] = house.write()
+    house.now = began + timedelta(seconds=0.5)
+    house.notary().step(now=house.now)
+
+    assert said(house.verify()) == [f"留痕 {wrong} 的时间与封存时间相差超过 300 秒"]
+
+
+def test_a_notary_that_was_away_for_a_night_makes_nobody_late(house):
+    house.later(hours=1)
+    house.write()
+    house.later(hours=9)
+    house.notary().step(now=house.now)
+
+    assert house.verify().is_intact
+
+
+# What waits too long
+
+
+def test_what_waits_for_a_minute_is_found(house):
+    [late] = house.write()
+    house.later(seconds=61)
+
+    assert said(house.verify()) == [f"留痕 {late} 超过 60 秒没有封存"]
+
+
+def test_what_is_sealed_and_not_signed_for_a_minute_is_found(house):
+    house.seal(2)
+    tamper("DELETE FROM audit_checkpoint WHERE size = 27")
+    assert house.verify().is_intact
+    house.later(seconds=61)
+
+    assert said(house.verify()) == ["封存序号 25 起超过 60 秒没有签名"]
+
+
+def test_tiles_that_are_not_over_the_leaves_are_found(house):
+    tree = verification.Tree.load()
+    with transaction.atomic():
+        tree.append((10_000 + n, leaf_hash(b"%d" % n)) for n in range(65_600))
+    tamper("UPDATE audit_tile SET hashes = %s", [b"x" * 32 * 256])
+
+    assert "tile" in house.kinds()
+
+
+# Without keys, and going on
+
+
+def test_without_a_key_the_signatures_are_not_believed(house):
+    verdict = house.verify(verifiers=[])
+
+    assert verdict.is_intact
+    assert verdict.unsettled == ["没有留痕的公钥（TRAIL_VERIFIERS），签名未核验"]
+
+
+def test_a_key_of_another_log_is_no_key(house):
+    other = Signer("other.example", house.key)
+    assert house.kinds(verifiers=[other.verifier]) == ["signature"]
+
+    for row in log.Checkpoint.objects.all():
+        body = note(row).body
+        given = [str(Note(body, (other.line(body),))), row.size]
+        tamper("UPDATE audit_checkpoint SET note = %s WHERE size = %s", given)
+
+    assert house.kinds(verifiers=[other.verifier]) == ["signature"]
+
+
+def test_it_goes_on_from_where_it_came_to(house):
+    begin = house.verify().reached
+    house.seal(5)
+
+    verdict = house.verify(begin=begin, anchors=anchors(house))
+
+    assert verdict.is_intact
+    assert (verdict.sealed, verdict.signed, verdict.anchored) == (5, 30, 1)
+
+
+def test_what_it_goes_on_from_is_compared_with_the_checkpoint(house, tmp_path):
+    verified.write(tmp_path / "verified", house.verify().reached)
+    begin = verified.read(tmp_path / "verified")
+    assert verification.continued(begin)
+
+    rewrite(7, with_key=True)
+    rebuild(house, key=house.key)
+
+    assert not verification.continued(begin)
+
+
+def test_an_anchor_over_what_is_not_read_again_is_compared_all_the_same(house):
+    begin = house.verify().reached
+    body = Checkpoint(house.origin, 12, b"x" * 32).body()
+    other = Note(body, (house.signer.line(body),))
+
+    assert house.kinds(begin=begin, anchors=[other]) == ["forked"]
+
+
+def test_more_findings_than_can_be_read_are_counted(house, monkeypatch):
+    monkeypatch.setattr(verification, "KEPT", 3)
+    tamper("UPDATE audit_event SET mac = %s", [b"x"])
+
+    verdict = house.verify()
+
+    assert verdict.count == 25
+    assert len(verdict.findings) == 3
+
+
+# The command
+
+
+@pytest.fixture
+def configured(house, settings, tmp_path, monkeypatch):
+    settings.TRAIL_VERIFIERS = [str(house.signer.verifier)]
+    settings.VERIFIED_STATE = tmp_path / "verified"
+    monkeypatch.setattr("django.utils.timezone.now", lambda: house.now)
+    return settings
+
+
+def verify(*options):
+    """Run the command; return its exit code."""
+    try:
+        call_command("verifyaudit", *options)
+    except CommandError as exc:
+        return exc.returncode
+    return 0
+
+
+def recorded():
+    return json.loads(Event.objects.filter(action="audit.verify").latest("id").payload)
+
+
+def test_the_command_says_that_without_an_anchor_it_proves_less(configured, house, capsys):
+    assert verify() == 0
+    assert "仅自洽：没有外部锚点" in capsys.readouterr().out
+
+    assert verify("--anchor", str(house.anchor_file.path)) == 0
+    out = capsys.readouterr().out
+    assert "仅自洽" not in out
+    assert "外部锚点相符 1 个" in out
+
+
+def test_the_command_names_the_rows_and_fails(configured, house, capsys):
+    row = rewrite(7)
+
+    assert verify() == 1
+    assert f"✗ 留痕 {row} 校验码不符" in capsys.readouterr().out
+    assert recorded()["outcome"] == "failed"
+    assert recorded()["facts"] == {
+        "count": 25, "findings": 2, "is_anchored": False, "is_full": True, "size": 25,
+    }  # fmt: skip
+
+
+def test_the_command_speaks_to_machines(configured, house, capsys):
+    cut(house)
+
+    assert verify("--json", "--anchor", str(house.anchor_file.path)) == 1
+    read = json.loads(capsys.readouterr().out)
+    assert [one["kind"] for one in read["findings"]] == ["truncated"]
+    assert read["only_self_consistent"]
+
+
+def test_what_cannot_be_verified_is_neither_intact_nor_broken(configured, house, tmp_path, capsys):
+    empty, strange = tmp_path / "empty", tmp_path / "strange"
+    empty.write_text("")
+    body = Checkpoint(house.origin, 25, b"x" * 32).body()
+    stranger = Signer(house.origin, Ed25519PrivateKey.generate())
+    strange.write_text(str(Note(body, (stranger.line(body),))))
+
+    assert verify("--anchor", str(tmp_path / "missing")) == 2
+    assert verify("--anchor", str(empty)) == 2
+    assert verify("--anchor", str(strange)) == 2
+    assert verify("--verifiers", str(strange)) == 2
+    configured.TRAIL_VERIFIERS = ["x"]
+    assert verify() == 2
+    configured.TRAIL_VERIFIERS = []
+    assert verify() == 2
+    assert "签名未核验" in capsys.readouterr().out
+
+
+def test_the_command_goes_on_and_says_so_in_the_trail(configured, house, capsys):
+    assert verify("--incremental") == 0
+    assert recorded()["facts"]["is_full"]
+    house.seal(2)
+
+    assert verify("--incremental") == 0
+    assert not recorded()["facts"]["is_full"]
+    assert verified.read(configured.VERIFIED_STATE).size == 28
+
+
+def test_what_was_found_once_is_found_again(configured, house):
+    verify("--incremental")
+    house.seal(2)
+    tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x", at(26)])
+
+    assert verify("--incremental") == 1
+    assert verify("--incremental") == 1
+
+
+def test_a_state_nobody_can_read_is_begun_anew(configured, house):
+    configured.VERIFIED_STATE.write_text('{"size": 3}')
+
+    assert verify("--incremental") == 0
+    assert recorded()["facts"]["is_full"]
