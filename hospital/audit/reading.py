@@ -51,7 +51,8 @@ _PENDING = (
 )
 _HIDDEN = (
     f"SELECT e.id, {_EVENT} FROM audit_event e"  # noqa: S608
-    " WHERE e.id > %s AND NOT EXISTS (SELECT 1 FROM audit_leaf l WHERE l.event_id = e.id)"
+    " WHERE e.id > %s AND NOT EXISTS (SELECT 1 FROM audit_leaf l"
+    ' WHERE l.event_id = e.id AND l."index" >= 0)'
     " AND NOT EXISTS (SELECT 1 FROM audit_pending p WHERE p.event_id = e.id)"
     " ORDER BY e.id LIMIT %s"
 )

@@ -17,7 +17,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Max
 
-from hospital.audit import guards, log, reading
+from hospital.audit import guards, log, reading, sequencing
 from hospital.audit.checkpoint import BadNote, Note, Verifier
 from hospital.audit.merkle import Frontier, leaf_hash
 from hospital.audit.reading import Line, Sealed
@@ -150,7 +150,7 @@ class _Walk:
     ) -> None:
         self._verdict, self._verifiers, self._at = verdict, verifiers, at
         self.tree = verdict.reached.copy()
-        self._start = self.tree.size
+        self._start = self._from = self.tree.size
         self._is_whole = True  # no leaf was missing so far: roots can be told
         self._checkpoints = reading.checkpoints(after=self._start, up_to=up_to)
         self._next = next(self._checkpoints, None)
@@ -191,7 +191,7 @@ class _Walk:
             verdict.find("unsigned", f"封存序号 {verdict.reached.size} 起超过 60 秒没有签名")
         if fault := self._witnessed.fault(self._at):
             verdict.find("witness", fault)
-        if not self._has_key and verdict.signed:
+        if not self._has_key and verdict.reached.size:
             verdict.unsettled.append("没有留痕的公钥（TRAIL_VERIFIERS），签名未核验")
 
     def _judge(self, leaf: Sealed) -> None:
@@ -216,7 +216,10 @@ class _Walk:
         size = self.tree.size
         if self._next and self._next.size == size:
             self._check(self._next)
-            self._earliest = self._next.created_at
+            # One that took as much as it could left older events for the next.
+            if size - self._from < sequencing.BATCH:
+                self._earliest = self._next.created_at
+            self._from = size
             self._next = next(self._checkpoints, None)
         for note in self._anchors.get(size, ()):
             if self._is_whole and note.checkpoint.root == self.tree.root():
@@ -338,7 +341,7 @@ def _faults(line: Line) -> Iterator[str]:
         same = said["uid"].replace("-", "") == str(line.uid).replace("-", "") and all(
             getattr(line, column) == _at(said, path) for column, path in SHOWN.items()
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         same = False
     if not same:
         yield "columns"

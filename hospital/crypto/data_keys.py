@@ -7,6 +7,7 @@ again yet; rotation removes it when nothing is left on it.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -315,12 +317,19 @@ def _batches(subjects: Sequence[UUID]) -> Iterator[list[UUID]]:
 
 
 def _make(subjects: Sequence[UUID]) -> None:
-    epoch, suite = epochs.active(), epochs.configured_suite()
-    # Another process may be doing the same: the first row stands, and is read again.
-    _rows().bulk_create(
-        [new_key(subject, 1, suite=suite, epoch=epoch) for subject in subjects],
-        ignore_conflicts=True,
-    )
+    suite = epochs.configured_suite()
+    # In one transaction: a rotation waits for those that may still wrap under the old epoch.
+    with _one_transaction(key_database()):
+        epoch = epochs.active()
+        # Another process may be doing the same: the first row stands, and is read again.
+        _rows().bulk_create(
+            [new_key(subject, 1, suite=suite, epoch=epoch) for subject in subjects],
+            ignore_conflicts=True,
+        )
+
+
+def _one_transaction(using: str) -> AbstractContextManager[None]:
+    return nullcontext() if connections[using].in_atomic_block else transaction.atomic(using=using)
 
 
 def _remember_all(subjects: Iterable[UUID]) -> set[UUID]:

@@ -15,9 +15,9 @@ from typing import Final
 import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from hospital.crypto.models import KeyEpoch, key_database
+from hospital.crypto.models import DataKey, IndexKey, KeyEpoch, key_database
 from hospital.crypto.providers import KeyRefused, KeyUnavailable
 from hospital.crypto.providers.configured import provider
 from hospital.crypto.sealing import pack
@@ -44,11 +44,13 @@ class _Held:
     tried: float
 
 
-_PAUSE: Final = 30.0  # seconds between two attempts at a provider that does not answer
+_PAUSE: Final = 30.0  # seconds between two attempts at a provider, while there is still a key
+_DESPAIR: Final = 2.0  # the same when there is none
 
 # By primary key and check value: an epoch that was rolled back and made again under the same
 # number is another one.
 _held: Final[dict[tuple[int, bytes], _Held]] = {}
+_away: Final[dict[tuple[int, bytes], tuple[float, str]]] = {}  # when, and why
 _lock: Final = Lock()
 
 
@@ -89,8 +91,17 @@ def open_all() -> None:
 
     :raises KeyUnavailable, WrongKey:
     """
-    for row in _rows().exclude(state=KeyEpoch.State.DESTROYED):
+    for row in in_use():
         opened(row.pk, bytes(row.check_value))
+
+
+def in_use() -> QuerySet[KeyEpoch]:
+    """Return the epochs that wrap something: of another the root key may be gone."""
+    wraps = [
+        Exists(keys.objects.filter(epoch=OuterRef("pk"), wrapped__isnull=False))
+        for keys in (DataKey, IndexKey)
+    ]
+    return _rows().filter(Q(state=KeyEpoch.State.ACTIVE) | Q(*wraps, _connector=Q.OR))
 
 
 def make(number: int, suite: Suite) -> KeyEpoch:
@@ -134,6 +145,7 @@ def forget() -> None:
     """Forget every key-encryption key this process holds."""
     with _lock:
         _held.clear()
+        _away.clear()
 
 
 def _rows() -> QuerySet[KeyEpoch]:
@@ -151,8 +163,21 @@ def _open(pk: int, check: bytes) -> Epoch:
     with _lock:  # one thread asks the provider; the others find what it found
         now, held = monotonic(), _held.get((pk, check))
         if held is None or now - held.since >= settings.ROOT_KEY_CACHE_SECONDS:
-            held = _held[pk, check] = _Held(_unwrapped(row), row, since=now, tried=now)
+            held = _held[pk, check] = _Held(_asked_for(row, now), row, since=now, tried=now)
         return held.epoch
+
+
+def _asked_for(row: KeyEpoch, now: float) -> Epoch:
+    """Ask the provider, unless somebody just did in vain: who waited in line is told the same."""
+    which = row.pk, bytes(row.check_value)
+    failed_at, reason = _away.get(which, (-_DESPAIR, ""))
+    if now - failed_at < _DESPAIR:
+        raise KeyUnavailable(reason)
+    try:
+        return _unwrapped(row)
+    except KeyUnavailable as exc:
+        _away[which] = monotonic(), exc.reason
+        raise
 
 
 def _unwrapped(row: KeyEpoch) -> Epoch:

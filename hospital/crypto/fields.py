@@ -117,10 +117,11 @@ class SealedField(_TextField):
 
         Text just assigned is sealed; a value loaded for this very place passes as it is,
         without needing its key; one loaded for another (the instance was given a new
-        primary key) is sealed again.
+        primary key), or sealed with an older key than is known by now, is sealed again.
 
         :raises Unplaced: the patient or the row is not known
         :raises ValueError: longer than `max_length`
+        :raises UnknownKey: loaded before a rotation that has ended since; the row has another
         """
         held = held_by(model_instance, self.attname)
         if held is None:
@@ -130,7 +131,7 @@ class SealedField(_TextField):
             row, subject = self.place_of(model_instance)
         pending = held
         if type(held) is Sealed:
-            if self.place_of(model_instance, held) == (row, subject):
+            if self.place_of(model_instance, held) == (row, subject) and not self._is_old(held):
                 return held
             pending = Pending(text_of(held, model_instance, self), self.context)
         if self.max_length is not None and len(pending.text) > self.max_length:
@@ -143,6 +144,11 @@ class SealedField(_TextField):
         else:
             keyring.when_durable(partial(self._settle, model_instance, held, sealed))
         return sealed
+
+    def _is_old(self, held: Sealed) -> bool:
+        """Whether a rotation may remove the key of this value before it is written."""
+        newest = keyring.durable_key(held.subject) if held.subject else None
+        return newest is not None and held.blob[:8] != newest.header
 
     def _settle(self, instance: models.Model, held: object, sealed: Sealed) -> None:
         if instance.__dict__.get(self.attname) is held:

@@ -16,12 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid6 import uuid7
 
-from hospital.crypto import checks, keyring
+from hospital.crypto import checks, data_keys, epochs, keyring
 from hospital.crypto.fields import Sealed, SealedField, Unplaced, open_text, seal_text
 from hospital.crypto.keyring import SYSTEM_SUBJECT, SubjectForgotten, UnknownKey
 from hospital.crypto.models import DataKey
 from hospital.crypto.providers.file import FileProvider
-from hospital.crypto.sealing import NotSealed, Tampered, Unopenable, UnsupportedSuite
+from hospital.crypto.sealing import (
+    NotSealed,
+    Tampered,
+    Unopenable,
+    UnsupportedSuite,
+    generation_of,
+)
+from hospital.crypto.suites import Suite
 
 NAME = "张三"
 MASK = "<sealed person.name>"
@@ -800,3 +807,36 @@ def test_two_columns_with_one_context_are_refused(monkeypatch):
 
     assert [found.id for found in checks.contexts_are_unique()] == ["crypto.E005"]
     assert [found.id for found in checks.constraints_leave_sealed_fields_alone()] == ["crypto.E006"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_loaded_before_a_rotation_is_not_written_back_under_the_old_key():
+    person = Person.objects.create(name=NAME)
+    loaded = Person.objects.get(pk=person.pk)
+    epoch = epochs.active()
+    data_keys.new_key(person.pk, 2, suite=Suite.AES_256_GCM, epoch=epoch).save()
+    keyring.clear()
+    keyring.data_key(person.pk)
+
+    loaded.save()
+
+    [held] = Person.objects.filter(pk=person.pk).values_list("name", flat=True)
+    assert generation_of(held.blob) == 2
+    assert Person.objects.get(pk=person.pk).name == NAME
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_nobody_can_open_any_more_does_not_overwrite_what_can_be_opened():
+    person = Person.objects.create(name=NAME)
+    stale = Person.objects.get(pk=person.pk)
+    data_keys.new_key(person.pk, 2, suite=Suite.AES_256_GCM, epoch=epochs.active()).save()
+    keyring.clear()
+    keyring.data_key(person.pk)
+    Person.objects.get(pk=person.pk).save()  # sealed anew
+    DataKey.objects.filter(subject=person.pk, generation=1).delete()
+    keyring.clear()
+    keyring.data_key(person.pk)
+
+    with pytest.raises(UnknownKey):
+        stale.save()
+    assert Person.objects.get(pk=person.pk).name == NAME

@@ -281,6 +281,16 @@ def test_an_event_removed_with_its_leaf_is_found(house):
     assert {one.kind for one in verdict.findings} == {"gap", "root"}
 
 
+def test_a_leaf_before_the_first_hides_nothing(house):
+    [hidden] = house.write()
+    tamper(
+        'INSERT INTO audit_leaf ("index", event_id, hash) VALUES (-1, %s, %s)', [hidden, b"x" * 32]
+    )
+    tamper("DELETE FROM audit_pending WHERE event_id = %s", [hidden])
+
+    assert said(house.verify()) == [f"留痕 {hidden} 绕过了封存"]
+
+
 # L17: an event hidden from the notary
 
 

@@ -1,6 +1,8 @@
 """A witness's directory: its key, the logs it was told of, and what it signed of each last."""
 
+import fcntl
 import hashlib
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +56,10 @@ class Desk:
         :raises BadRequest, UnknownOrigin, UnknownKey, Elsewhere, Inconsistent:
         """
         question = Question.parse(body)
-        with self._one:
+        handle = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._one, os.fdopen(handle, "rb") as lock:
+            # Another process on this directory would sign what contradicts this.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             path = self._signed(question.note.checkpoint.origin)
             checkpoint = judge(question, logs=self.logs(), signed=_read(path))
             durable.replace(path, checkpoint.body().encode())

@@ -17,7 +17,7 @@ from hospital.crypto import epochs, index_keys
 from hospital.crypto.data_keys import SYSTEM_SUBJECT, Generations, UnknownKey, generations_of
 from hospital.crypto.fields import Sealed, SealedField, Unplaced
 from hospital.crypto.indexes import BlindIndex
-from hospital.crypto.models import DataKey, IndexKey, KeyEpoch, key_database
+from hospital.crypto.models import DataKey, IndexKey, key_database
 from hospital.crypto.rotation.indexes import prefetch_keys
 from hospital.crypto.rotation.jobs import Finding, Phase, Run
 from hospital.crypto.rotation.tables import (
@@ -73,7 +73,7 @@ def phases(tally: Tally) -> Mapping[str, Phase]:
 
 def _keys(run: Run, tally: Tally) -> str:
     data, index = _alive(DataKey), _alive(IndexKey)
-    epochs_ = KeyEpoch.objects.using(key_database()).exclude(state=KeyEpoch.State.DESTROYED)
+    epochs_ = epochs.in_use()
     run.start_pass(epochs_.count() + data.count() + index.count())
     with run.batch(run.alias) as step:
         for row in epochs_:

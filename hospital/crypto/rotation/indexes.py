@@ -88,14 +88,15 @@ def _begin(run: Run) -> str:
     label, version = _target(run)
     if not _keys().filter(label=label, version=version).exists():
         index = _index(label)
-        index_keys.new_key(
-            label,
-            version,
-            normaliser=(index.normaliser if index else OPAQUE).name,
-            algorithm=epochs.configured_suite().mac,
-            state=_State.FILLING,
-            epoch=epochs.active(),
-        ).save(using=key_database(), force_insert=True)
+        with transaction.atomic(using=key_database()):
+            index_keys.new_key(
+                label,
+                version,
+                normaliser=(index.normaliser if index else OPAQUE).name,
+                algorithm=epochs.configured_suite().mac,
+                state=_State.FILLING,
+                epoch=epochs.active(),
+            ).save(using=key_database(), force_insert=True)
     return "heard"
 
 

@@ -249,6 +249,7 @@ def sweep_until_clean(run: Run, *, total: Callable[[], int], sweep: Callable[[],
         if is_whole and run.changed == before:
             return
         is_whole = True
+        run.renew("等待被占用的行")  # a row that somebody holds is held for a while
 
 
 def _jobs() -> QuerySet[Job]:

@@ -17,6 +17,10 @@ from hospital.audit.recording import SYSTEM, record
 from hospital.audit.verification import Verdict
 
 FOUND, UNSETTLED = 1, 2  # exit codes
+GONE: Final = (
+    "TRUNCATED 上次核验到第 {} 条，数据库不再包含它：被截断或改写；"
+    "确因恢复备份而换了日志的，删除 VERIFIED_STATE 后重新核验"
+)
 ALONE: Final = "仅自洽：没有外部锚点，不能发现末尾连同其签名一起被删除（--anchor FILE）"
 
 
@@ -44,7 +48,9 @@ class Command(BaseCommand):
         try:
             verifiers = _verifiers(options["verifiers"])
             anchors = _anchors(options["anchor"], verifiers)
-            begin = _begin() if options["incremental"] else None
+            kept = _kept()
+            is_continued = kept is None or verification.continued(kept)
+            begin = kept if options["incremental"] and is_continued else None
             verdict = verification.verify(
                 at=timezone.now(),
                 verifiers=verifiers,
@@ -52,6 +58,8 @@ class Command(BaseCommand):
                 begin=begin,
                 told=self._progress,
             )
+            if kept and not is_continued:
+                verdict.find("truncated", GONE.format(kept.size))
         except (trail.NotConfigured, BadNote) as exc:
             raise CommandError(f"不能核验：{exc}", returncode=UNSETTLED) from None
         except OSError as exc:
@@ -62,7 +70,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"不能核验：数据库出错（{type(exc).__name__}）", returncode=UNSETTLED
             ) from None
-        if verdict.is_intact and verdict.reached.size:
+        if verdict.is_intact and not verdict.unsettled and verdict.reached.size:
             verified.write(settings.VERIFIED_STATE, verdict.reached)
         _record(verdict, is_full=begin is None)
         if options["json"]:
@@ -122,13 +130,12 @@ def _anchors(paths: Sequence[Path], verifiers: Sequence[Verifier]) -> list[Note]
     return notes
 
 
-def _begin() -> Frontier | None:
-    """Return where to go on; from the beginning, if what was kept is of another log."""
+def _kept() -> Frontier | None:
+    """Return how far an earlier run came; None if there was none, or its file is damaged."""
     try:
-        begin = verified.read(settings.VERIFIED_STATE)
+        return verified.read(settings.VERIFIED_STATE)
     except verified.Unreadable:
         return None
-    return begin if begin and verification.continued(begin) else None
 
 
 def _json(verdict: Verdict) -> str:
