@@ -44,8 +44,7 @@ class _Held:
     tried: float
 
 
-_PAUSE: Final = 30.0  # seconds between two attempts at a provider, while there is still a key
-_DESPAIR: Final = 2.0  # the same when there is none
+_PAUSE: Final = 30.0  # seconds between two attempts at a provider that does not answer
 
 # By primary key and check value: an epoch that was rolled back and made again under the same
 # number is another one.
@@ -160,18 +159,19 @@ def _make_first() -> KeyEpoch:
 
 def _open(pk: int, check: bytes) -> Epoch:
     row = _rows().get(pk=pk)  # before the lock: who waits for a connection must not hold it
+    came = monotonic()
     with _lock:  # one thread asks the provider; the others find what it found
         now, held = monotonic(), _held.get((pk, check))
         if held is None or now - held.since >= settings.ROOT_KEY_CACHE_SECONDS:
-            held = _held[pk, check] = _Held(_asked_for(row, now), row, since=now, tried=now)
+            held = _held[pk, check] = _Held(_asked_for(row, came), row, since=now, tried=now)
         return held.epoch
 
 
-def _asked_for(row: KeyEpoch, now: float) -> Epoch:
-    """Ask the provider, unless somebody just did in vain: who waited in line is told the same."""
+def _asked_for(row: KeyEpoch, came: float) -> Epoch:
+    """Ask the provider, unless somebody did in vain since we came: who waited is told the same."""
     which = row.pk, bytes(row.check_value)
-    failed_at, reason = _away.get(which, (-_DESPAIR, ""))
-    if now - failed_at < _DESPAIR:
+    failed_at, reason = _away.get(which, (came - 1, ""))
+    if failed_at > came:
         raise KeyUnavailable(reason)
     try:
         return _unwrapped(row)
