@@ -37,10 +37,6 @@ _AT_ONCE: Final = 5_000  # subjects per query
 _AAD: Final = Struct(">I7s I16s II II II")
 
 
-class KeyNotAtHand(Exception):
-    """This process has not read the key, or no longer remembers it."""
-
-
 class UnknownKey(Unopenable):
     """A value asks for a key generation that this database never committed."""
 
@@ -128,18 +124,6 @@ def remembered(subject: UUID, generation: int) -> DataSecret | None:
     # Almost always it is committed; which database it is on takes longer to find out.
     secret = _known.shared((subject.int, generation))
     return secret or _known.get((subject.int, generation), using=key_database())
-
-
-def key_at_hand(subject: UUID, generation: int) -> Key:
-    """
-    Return the key of this generation without asking anybody.
-
-    :raises KeyNotAtHand: a query is needed
-    """
-    secret = _known.shared((subject.int, generation)) or remembered(subject, generation)
-    if secret is None:
-        raise KeyNotAtHand
-    return secret.key
 
 
 def vouch(subject: UUID, generation: int) -> None:

@@ -13,16 +13,15 @@ from hospital.crypto import data_keys, epochs, index_keys
 from hospital.crypto.data_keys import (
     SYSTEM_SUBJECT,
     DataSecret,
-    KeyNotAtHand,
     SubjectForgotten,
     UnknownKey,
     data_key,
     data_key_of,
     destroy,
     durable_key,
-    key_at_hand,
     prefetch,
     provide,
+    remembered,
     vouch,
 )
 from hospital.crypto.epochs import open_all
@@ -33,7 +32,6 @@ from hospital.crypto.wrapping import WrongKey
 __all__ = [
     "SYSTEM_SUBJECT",
     "DataSecret",
-    "KeyNotAtHand",
     "KeyUnavailable",
     "SubjectForgotten",
     "UnknownKey",
@@ -43,10 +41,10 @@ __all__ = [
     "data_key_of",
     "destroy",
     "durable_key",
-    "key_at_hand",
     "open_all",
     "prefetch",
     "provide",
+    "remembered",
     "vouch",
     "when_durable",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hospital.crypto import keyring
-from hospital.crypto.keyring import SYSTEM_SUBJECT, DataSecret, KeyNotAtHand, key_at_hand
+from hospital.crypto.keyring import SYSTEM_SUBJECT, DataSecret
 from hospital.crypto.sealing import Tampered, generation_of, label_of, seal_with, unseal
 
 if TYPE_CHECKING:
@@ -147,14 +147,13 @@ def opened(
     :raises SubjectForgotten, UnknownKey, KeyUnavailable, WrongKey:
     """
     generation = generation_of(blob)
-    try:
-        key = key_at_hand(subject, generation)
-    except KeyNotAtHand:
+    secret = keyring.remembered(subject, generation)
+    if secret is None:
         if fetched is not None:
             fetched.prefetch(subject)
-        key = keyring.data_key_of(subject, generation).key
+        secret = keyring.data_key_of(subject, generation)
     try:
-        plaintext = unseal(blob, key=key, context=context, subject=subject, row=row)
+        plaintext = unseal(blob, key=secret.key, context=context, subject=subject, row=row)
     except Tampered:
         keyring.vouch(subject, generation)
         raise
