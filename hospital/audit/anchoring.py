@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hospital.audit import durable
+from hospital import durable
 from hospital.audit.checkpoint import Note
 
 # Found one by one: a note that was cut off by a crash spoils no other.

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from hospital.audit import durable
+from hospital import durable
 from hospital.audit.checkpoint import Signer
 
 

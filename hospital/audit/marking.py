@@ -8,7 +8,7 @@ does not reach this file. It holds the last signed note, so a copy of an anchor 
 from dataclasses import dataclass
 from pathlib import Path
 
-from hospital.audit import durable
+from hospital import durable
 from hospital.audit.checkpoint import Checkpoint, Note
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hospital.audit import durable
+from hospital import durable
 from hospital.audit.merkle import HASH_SIZE, Frontier
 
 

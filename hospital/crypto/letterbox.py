@@ -27,6 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from hospital import durable
+
 _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8  # bytes
 _SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -121,24 +123,11 @@ def create(*, private: Path, public: Path) -> bytes:
     made = X25519PrivateKey.generate()
     half = made.public_key()
     spki = half.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    _write(public, spki, mode=0o644)
+    durable.create(public, spki, mode=0o644)
     try:
         pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write(private, pem, mode=0o600)
+        durable.create(private, pem)
     except OSError:
         public.unlink()  # the one just written: without its other half it is of no use
         raise
     return key_id(half)
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        path.unlink()  # half a key would stand in the way of a whole one
-        raise

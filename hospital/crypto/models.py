@@ -1,6 +1,6 @@
 """The keys, wrapped. Nothing here opens anything: `hospital.crypto.keyring` does."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models, router
 from django.db.models.functions import Now
@@ -164,3 +164,9 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.target}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the trail states of it: words and counts, nobody's data."""
+        stated = ("kind", "target", "total", "conflicts", "failed")
+        return {name: getattr(self, name) for name in stated}

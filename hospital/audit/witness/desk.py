@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from hospital.audit import durable, log_key
+from hospital import durable
+from hospital.audit import log_key
 from hospital.audit.checkpoint import Checkpoint, Signer, Verifier
 from hospital.audit.witness import Question, judge
 

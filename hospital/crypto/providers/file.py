@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
+from hospital import durable
 from hospital.crypto import suites
 from hospital.crypto.providers import KeyRefused, KeyUnavailable
 from hospital.crypto.suites import NONCE_SIZE, Suite
@@ -32,13 +33,7 @@ class FileProvider:
 
         :raises FileExistsError: there is one; replacing it would lose every patient
         """
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(_SUITE.key_size))
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_directory(path.parent)
+        durable.create(path, os.urandom(_SUITE.key_size))
         return cls(path)
 
     def wrap(self, key: bytes, *, context: bytes) -> bytes:
@@ -80,11 +75,3 @@ class FileProvider:
         if len(root) != _SUITE.key_size:
             raise KeyUnavailable(f"key file {self.path}: not {_SUITE.key_size} bytes")
         return root
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

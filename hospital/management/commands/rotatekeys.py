@@ -152,13 +152,6 @@ def _suite(name: str) -> Suite:
 
 
 def _record(action: Action, job: Job) -> None:
-    facts: dict[str, Any] = {
-        "kind": job.kind,
-        "target": job.target,
-        "total": job.total,
-        "conflicts": job.conflicts,
-        "failed": job.failed,
-    }
     outcome: Outcome = "failed" if job.state == Job.State.FAILED else "success"
     with transaction.atomic():
-        record(action, by=SYSTEM, on=job, at=timezone.now(), outcome=outcome, **facts)
+        record(action, by=SYSTEM, on=job, at=timezone.now(), outcome=outcome, **job.facts)

@@ -60,13 +60,8 @@ class Command(BaseCommand):
 
 
 def _record(job: Job) -> None:
-    facts: dict[str, Any] = {
-        "kind": job.kind,
-        "target": job.target,
-        "total": job.total,
-        "conflicts": job.conflicts,
-        "failed": job.failed,
-    }
     outcome: Outcome = "failed" if job.failed else "success"
     with transaction.atomic():
-        record(Action.KEYS_CHECK, by=SYSTEM, on=job, at=timezone.now(), outcome=outcome, **facts)
+        record(
+            Action.KEYS_CHECK, by=SYSTEM, on=job, at=timezone.now(), outcome=outcome, **job.facts
+        )

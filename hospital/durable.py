@@ -6,15 +6,21 @@ from pathlib import Path
 PRIVATE = 0o600
 
 
-def create(path: Path, content: bytes) -> None:
+def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """
-    Write a file only its owner can read.
+    Write a new file, which only its owner can read unless `mode` says otherwise.
 
     :raises FileExistsError: there is one, which is not touched
+    :raises OSError: nothing was made
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), content)
-    _sync(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        _write(descriptor, content)
+        _sync(path.parent)
+    except OSError:
+        path.unlink()  # half a key would stand in the way of a whole one
+        raise
 
 
 def replace(path: Path, content: bytes) -> None:
