@@ -14,7 +14,10 @@ SECTIONS = [
     ("登记业务", ["faceauth.FaceSession", "patients.Patient"]),
     ("告知与同意", ["faceauth.Notice", "faceauth.Consent"]),
     ("终端设备", ["devices.Store", "devices.Terminal"]),
-    ("合规审计", ["audit.Event"]),
+    (
+        "合规审计",
+        ["audit.Event", "audit.Finding", "audit.Review", "audit.Export", "audit.Proposal"],
+    ),
     ("系统", ["accounts.Staff", "faceauth.Merchant", "crypto.KeyEpoch", "crypto.Job"]),
 ]
 

@@ -26,6 +26,11 @@ class May(enum.Enum):
     ASSIGN_ROLES = "分配角色"
     VIEW_KEYS = "查看密钥状态"
     READ_TRAIL = "查阅留痕"
+    EXPORT_TRAIL = "导出留痕"
+    KEEP_TRAIL = "申请清理、遮盖留痕"
+    APPROVE_KEEPING = "批准清理、遮盖留痕"
+    SEE_EXPORTS = "知悉留痕导出"
+    SETTLE_FINDINGS = "处置审计发现"
     VIEW_SESSIONS = "查看刷脸会话"
     VIEW_PATIENTS = "查看患者（脱敏）"
     MANAGE_NOTICES = "管理告知书"
@@ -36,8 +41,12 @@ GRANTS: dict[Role, frozenset[May]] = {
     Role.SYSTEM: frozenset(
         {May.MANAGE_STAFF, May.MANAGE_STORES, May.MANAGE_TERMINALS, May.MANAGE_MERCHANTS}
     ),
-    Role.SECURITY: frozenset({May.ASSIGN_ROLES, May.VIEW_KEYS}),
-    Role.AUDITOR: frozenset({May.READ_TRAIL}),
+    Role.SECURITY: frozenset(
+        {May.ASSIGN_ROLES, May.VIEW_KEYS, May.SEE_EXPORTS, May.APPROVE_KEEPING}
+    ),
+    Role.AUDITOR: frozenset(
+        {May.READ_TRAIL, May.EXPORT_TRAIL, May.KEEP_TRAIL, May.SETTLE_FINDINGS}
+    ),
     Role.REGISTRAR: frozenset({May.VIEW_SESSIONS, May.VIEW_PATIENTS}),
     Role.PRIVACY: frozenset({May.MANAGE_NOTICES, May.VIEW_CONSENTS, May.VIEW_PATIENTS}),
 }

@@ -255,6 +255,91 @@ class Action(enum.Enum):
     NOTARY_BEGIN = _kind(
         "notary.begin", "留痕另起一册", "origin", "before", "size", "root", severity=Severity.ALERT
     )
+    TRAIL_READ = _kind("trail.read", "查阅留痕", "route", "filters", "count")
+    EXPORT_REQUEST = _kind(
+        "export.request",
+        "申请导出留痕",
+        "kind",
+        "purpose",
+        "start",
+        "end",
+        "filters",
+        severity=Severity.WARNING,
+        needs_reason=True,
+    )
+    EXPORT_COMPLETE = _kind(
+        "export.complete",
+        "留痕导出完成",
+        "count",
+        "sha256",
+        "sm3",
+        "size",
+        severity=Severity.NOTICE,
+    )
+    EXPORT_FAIL = _kind("export.fail", "留痕导出失败", "code", severity=Severity.WARNING)
+    EXPORT_DOWNLOAD = _kind(
+        "export.download", "下载留痕导出文件", "sha256", severity=Severity.WARNING
+    )
+    EXPORT_EXPIRE = _kind("export.expire", "留痕导出文件过期删除")
+    EXPORT_SEE = _kind("export.see", "知悉留痕导出", "count")
+    STEP_UP = _kind("auth.step_up", "再次验证身份", severity=Severity.NOTICE)
+    STEP_UP_FAIL = _kind("auth.step_up_failed", "再次验证身份失败", severity=Severity.WARNING)
+    PROPOSAL_ASK = _kind(
+        "proposal.ask",
+        "申请双人审批",
+        "kind",
+        "start",
+        "end",
+        "index",
+        severity=Severity.WARNING,
+        needs_reason=True,
+    )
+    PROPOSAL_DECIDE = _kind(
+        "proposal.decide", "审批", "kind", "decision", severity=Severity.WARNING
+    )
+    AUDIT_ARCHIVE = _kind(
+        "audit.archive",
+        "归档留痕",
+        "start",
+        "end",
+        "root",
+        "sha256",
+        "sm3",
+        severity=Severity.NOTICE,
+    )
+    AUDIT_PRUNE = _kind(
+        "audit.prune",
+        "清理已归档的留痕",
+        "start",
+        "end",
+        "sha256",
+        "proposal",
+        "asked_by",
+        "approved_by",
+        severity=Severity.ALERT,
+    )
+    AUDIT_REDACT = _kind(
+        "audit.redact",
+        "遮盖留痕中的内容",
+        "index",
+        "hash",
+        "proposal",
+        "asked_by",
+        "approved_by",
+        severity=Severity.ALERT,
+    )
+    FINDING_RAISE = _kind(
+        "finding.raise", "审计发现", "kind", "count", "subjects", severity=Severity.WARNING
+    )
+    FINDING_SETTLE = _kind(
+        "finding.settle", "处置审计发现", "kind", "decision", severity=Severity.NOTICE
+    )
+    REVIEW_MAKE = _kind("review.make", "生成每周分析", "week", "count")
+    REVIEW_SIGN = _kind("review.sign", "审阅每周分析", "week", severity=Severity.NOTICE)
+    DATABASE_GRANT = _kind("database.grant", "设置数据库角色", "count", severity=Severity.WARNING)
+    FORWARD_RESET = _kind(
+        "forward.reset", "重新外发留痕", "sink", "start", severity=Severity.WARNING
+    )
     # Evidence
     EVIDENCE_COLLECT = _kind(
         "evidence.collect", "收集合规证据", "met", "count", severity=Severity.NOTICE

@@ -39,6 +39,9 @@ class Leaf(Appended):
 
     class Meta:
         verbose_name = verbose_name_plural = "封存"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(index__gte=0), name="leaf_index")
+        ]
 
 
 class Tile(Appended):

@@ -9,9 +9,31 @@ from uuid6 import uuid7
 
 from hospital.audit.actions import BY_TAG
 from hospital.audit.appended import AppendedQuerySet, AppendOnly
+from hospital.audit.exports import Export
+from hospital.audit.findings import Finding, Review
+from hospital.audit.kept import Archive, Commitment, Pruned, Redacted
 from hospital.audit.log import Anchor, Checkpoint, Leaf, Pending, Tile
+from hospital.audit.proposals import Proposal
+from hospital.audit.sent import Forwarded
 
-__all__ = ["Anchor", "AppendOnly", "Checkpoint", "Event", "Leaf", "Pending", "Tile"]
+__all__ = [
+    "Anchor",
+    "AppendOnly",
+    "Archive",
+    "Checkpoint",
+    "Commitment",
+    "Event",
+    "Export",
+    "Finding",
+    "Forwarded",
+    "Leaf",
+    "Pending",
+    "Proposal",
+    "Pruned",
+    "Redacted",
+    "Review",
+    "Tile",
+]
 
 # The database makes the other columns of these.
 _INSERT = (
@@ -90,6 +112,7 @@ class Event(models.Model):
             models.Index(fields=["object_type", "object_id", "-id"], name="event_object"),
             models.Index(fields=["action", "-id"], name="event_action"),
             models.Index(fields=["request_id"], name="event_request"),
+            models.Index(fields=["-at_us", "-id"], name="event_time"),
         ]
 
     def __str__(self) -> str:
