@@ -8,20 +8,32 @@ Reading opens, each time, and keeps nothing of what it read.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property, wraps
+from functools import wraps
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
-from hospital.crypto.keyring import durable_key
+from hospital.crypto.keyring import durable_key_of
 from hospital.crypto.lists import current
-from hospital.crypto.sealing import Tampered, label_of, unseal_with
+from hospital.crypto.sealing import Tampered, begin_of, unseal_with
 from hospital.crypto.texts import Pending, Sealed, opened
 
 # While attributes are copied between instances, or into a query, nothing is opened.
 _copying: Final[ContextVar[bool]] = ContextVar("copying sealed values", default=False)
+
+
+class _Begins(dict[bytes, bytes]):
+    """`begin_of` each header a context has met: a few, and a function takes longer to call."""
+
+    def __init__(self, context: str) -> None:
+        super().__init__()
+        self._context = context
+
+    def __missing__(self, header: bytes) -> bytes:
+        begin = self[header] = begin_of(header, self._context)
+        return begin
 
 
 class SealedAttribute(DeferredAttribute):
@@ -32,18 +44,9 @@ class SealedAttribute(DeferredAttribute):
     def __init__(self, field: Any) -> None:
         super().__init__(field)
         self.attname, self.context = field.attname, field.context
-        self.label = label_of(field.context)
+        self.begins = _Begins(field.context)
         self.is_own, self.fixed = field.is_own, field.fixed
-
-    # The field's own, nearer at hand; it does not know them yet when this is made.
-
-    @cached_property
-    def row_attname(self) -> str:
-        return str(self.field.row_attname)
-
-    @cached_property
-    def subject_attname(self) -> str:
-        return str(self.field.subject_attname)
+        self.row_attname = self.subject_attname = ""  # the field does not know them yet
 
     def __get__(self, instance: models.Model | None, cls: type | None = None) -> Any:
         if instance is None:
@@ -52,13 +55,12 @@ class SealedAttribute(DeferredAttribute):
         if type(held) is Sealed and not _copying.get():
             blob, subject, row = held.blob, held.subject, held.row
             if subject is not None and row is not None:
-                secret = durable_key(subject)
-                if secret is not None and blob[:8] == secret.header:
+                secret = durable_key_of(subject.int)
+                if secret is not None and blob[:8] == (header := secret.header):
                     # Almost always so: the newest key, and at hand. What is wrong, `opened` says.
+                    begin = self.begins[header]
                     try:
-                        return unseal_with(
-                            secret.key, secret.header, blob, self.label, subject, row
-                        ).decode()
+                        return unseal_with(secret.key, blob, begin, subject, row).decode()
                     except (Tampered, UnicodeDecodeError):
                         pass
                 return opened(blob, self.context, subject, row, held.fetched)
@@ -77,11 +79,10 @@ class SealedAttribute(DeferredAttribute):
         known = instance.__dict__
         if type(value) is Sealed and value.row is None and value.context == self.context:
             # As the database loads it: here passes every value of every row.
-            row = known.get(self.row_attname)
+            row = known.get(self.row_attname or self._learn())
             subject = row if self.is_own else self.fixed or known.get(self.subject_attname)
             if type(row) is UUID and type(subject) is UUID:
-                value.row = row
-                value.subject = subject
+                value.row, value.subject = row, subject
                 value.fetched = fetched = current.get()
                 if fetched is not None:
                     fetched.add(subject)
@@ -92,6 +93,10 @@ class SealedAttribute(DeferredAttribute):
             del value  # a traceback shows the variables of this frame
             raise held
         known[self.attname] = held
+
+    def _learn(self) -> str:
+        self.subject_attname, self.row_attname = self.field.subject_attname, self.field.row_attname
+        return self.row_attname
 
 
 def held_by(instance: models.Model, attname: str) -> Any:

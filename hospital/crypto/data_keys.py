@@ -68,9 +68,13 @@ class DataSecret:
         return hash((self.generation, self.check))
 
 
-# A subject and a generation, or a subject and 0 for the newest, which new values are sealed with.
-# By the subject's number: a UUID is hashed and compared in Python.
-_known: Final[Committed[tuple[int, int], DataSecret]] = Committed(size=_REMEMBERED)
+# By a subject and a generation, or by a subject alone: the newest, which new values are sealed
+# with. By the subject's number, since a UUID is hashed and compared in Python.
+_known: Final[Committed[int | tuple[int, int], DataSecret]] = Committed(size=_REMEMBERED)
+
+# Return the key new values of the subject of this number are sealed with, if this process has it
+# and it is committed. Every reading of a sealed value passes here.
+durable_key_of: Final = _known.shared
 
 _COLUMNS: Final = (
     "subject",
@@ -93,7 +97,7 @@ def data_key(subject: UUID) -> DataSecret:
     :raises SubjectForgotten: it was destroyed; no second one is ever made
     :raises KeyUnavailable, WrongKey:
     """
-    secret = remembered(subject, 0)
+    secret = _found(subject.int)
     if secret is not None:
         return secret
     row = _newest(subject)
@@ -120,10 +124,8 @@ def data_key_of(subject: UUID, generation: int) -> DataSecret:
 
 
 def remembered(subject: UUID, generation: int) -> DataSecret | None:
-    """Return the key of this generation, or for 0 of the newest, if no query is needed for it."""
-    # Almost always it is committed; which database it is on takes longer to find out.
-    secret = _known.shared((subject.int, generation))
-    return secret or _known.get((subject.int, generation), using=key_database())
+    """Return the key of this generation if no query is needed for it."""
+    return _found((subject.int, generation))
 
 
 def vouch(subject: UUID, generation: int) -> None:
@@ -135,11 +137,6 @@ def vouch(subject: UUID, generation: int) -> None:
     :raises KeyUnavailable:
     """
     _vouch(_row_of(subject, generation))
-
-
-def durable_key(subject: UUID) -> DataSecret | None:
-    """Return the key new values are sealed with, if this process has it and it is committed."""
-    return _known.shared((subject.int, 0))
 
 
 def prefetch(subjects: Iterable[UUID]) -> None:
@@ -184,7 +181,7 @@ def destroy(subject: UUID, *, at: datetime | None = None) -> int:
     # Again until none is left: a rotation may have given the subject another meanwhile.
     while found := alive.update(wrapped=None, destroyed_at=at):
         destroyed += found
-    _known.drop(lambda known: known[0] == subject.int, using=key_database())
+    _known.drop(lambda known: _whose(known) == subject.int, using=key_database())
     return destroyed
 
 
@@ -276,6 +273,15 @@ def _rows() -> QuerySet[DataKey]:
     return DataKey.objects.using(key_database())
 
 
+def _found(known: int | tuple[int, int]) -> DataSecret | None:
+    # Almost always it is committed; which database it is on takes longer to find out.
+    return _known.shared(known) or _known.get(known, using=key_database())
+
+
+def _whose(known: int | tuple[int, int]) -> int:
+    return known if isinstance(known, int) else known[0]
+
+
 def _newest(subject: UUID) -> _Row | None:
     return _rows().filter(subject=subject).order_by("-generation").values_list(*_COLUMNS).first()
 
@@ -290,8 +296,7 @@ def _row_of(subject: UUID, generation: int) -> "_Row":
 
 def _unknown(subjects: Iterable[UUID]) -> list[UUID]:
     once = {one.int: one for one in subjects}
-    missing = _known.missing([(number, 0) for number in once], using=key_database())
-    return [once[number] for number, _newest in missing]
+    return [once[_whose(known)] for known in _known.missing(once, using=key_database())]
 
 
 def _batches(subjects: Sequence[UUID]) -> Iterator[list[UUID]]:
@@ -319,7 +324,8 @@ def _one_transaction(using: str) -> AbstractContextManager[None]:
 def _remember_all(subjects: Iterable[UUID]) -> set[UUID]:
     """Return those of the subjects that have, or had, a key."""
     rows = _rows().filter(subject__in=subjects).order_by("generation")
-    found, opened = set(), {}
+    found: set[UUID] = set()
+    opened: dict[int | tuple[int, int], DataSecret] = {}
     # Oldest first, so that the newest generation is what sealing finds in the end.
     for row in rows.values_list(*_COLUMNS):
         subject = row[0]
@@ -328,14 +334,16 @@ def _remember_all(subjects: Iterable[UUID]) -> set[UUID]:
             secret = _opened(row)
         except (WrongKey, SubjectForgotten):
             continue
-        opened[subject.int, secret.generation] = opened[subject.int, 0] = secret
+        opened[subject.int, secret.generation] = opened[subject.int] = secret
     _known.put_all(opened, seconds=settings.KEY_CACHE_SECONDS, using=key_database())
     return found
 
 
 def _remember(row: _Row, *, newest: bool = False) -> DataSecret:
     number, secret = row[0].int, _opened(row)
-    opened = {(number, generation): secret for generation in (secret.generation, 0)[: 1 + newest]}
+    opened: dict[int | tuple[int, int], DataSecret] = {(number, secret.generation): secret}
+    if newest:
+        opened[number] = secret
     _known.put_all(opened, seconds=settings.KEY_CACHE_SECONDS, using=key_database())
     return secret
 

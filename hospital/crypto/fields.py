@@ -136,7 +136,7 @@ class SealedField(_TextField):
             pending = Pending(text_of(held, model_instance, self), self.context)
         if self.max_length is not None and len(pending.text) > self.max_length:
             raise ValueError(f"{self.context}: longer than {self.max_length} characters")
-        durable = keyring.durable_key(subject)
+        durable = keyring.durable_key_of(subject.int)
         secret = durable or keyring.data_key(subject)
         sealed: Sealed = pending.seal(secret, subject, row)
         if durable:
@@ -147,7 +147,7 @@ class SealedField(_TextField):
 
     def _is_old(self, held: Sealed) -> bool:
         """Whether a rotation may remove the key of this value before it is written."""
-        newest = keyring.durable_key(held.subject) if held.subject else None
+        newest = keyring.durable_key_of(held.subject.int) if held.subject else None
         return newest is not None and held.blob[:8] != newest.header
 
     def _settle(self, instance: models.Model, held: object, sealed: Sealed) -> None:
@@ -209,18 +209,20 @@ class SealedField(_TextField):
 
     def from_db_value(
         self,
-        value: object,
+        value: Any,
         expression: Any,
         connection: BaseDatabaseWrapper,
     ) -> Sealed | None:
-        if value is None:
-            return None
-        if isinstance(value, str):  # a text in a binary column; SQLite permits it
-            value = value.encode(errors="surrogatepass")
+        if type(value) is not bytes:
+            if value is None:
+                return None
+            # PostgreSQL's are memoryviews. A text in a binary column: SQLite permits it.
+            text = isinstance(value, str)
+            value = value.encode(errors="surrogatepass") if text else bytes(value)
         sealed = Sealed()  # filled in here, since every value of every row passes
-        sealed.blob = value if type(value) is bytes else bytes(value)  # type: ignore[call-overload]
+        sealed.blob = value
         sealed.context = self.context
-        sealed.subject = sealed.row = sealed.fetched = None
+        sealed.subject = sealed.row = None  # `fetched` comes with a place
         return sealed
 
     def get_db_prep_value(

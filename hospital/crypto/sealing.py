@@ -24,6 +24,9 @@ PADDED: Final = 0x01
 _MAGIC: Final = b"\xfe\x01"
 _HEADER: Final = struct.Struct(">2sBBI")
 _SMALLEST: Final = _HEADER.size + NONCE_SIZE + TAG_SIZE
+_MARK: Final = 0x80  # ends the text; after it there are zeros (ISO/IEC 7816-4)
+
+_SIZED: Final = b"\0\0\0\x10"  # `pack`: what comes next are 16 bytes
 
 
 class Unopenable(Exception):
@@ -52,8 +55,8 @@ def seal(
         table or column, so those may be renamed
     :raises ValueError: `generation` is not 1 … 2³²-1
     """
-    header, label = header_of(key.suite, generation), label_of(context)
-    return seal_with(key, header, plaintext, label, subject, row)
+    header = header_of(key.suite, generation)
+    return seal_with(key, header, plaintext, begin_of(header, context), subject, row)
 
 
 def unseal(blob: bytes, *, key: Key, context: str, subject: UUID, row: UUID) -> bytes:
@@ -69,41 +72,40 @@ def unseal(blob: bytes, *, key: Key, context: str, subject: UUID, row: UUID) -> 
     header = blob[:8]
     if _read_header(header)[0] is not key.suite:
         raise Tampered  # the header names another cipher than the key was made for
-    return unseal_with(key, header, blob, label_of(context), subject, row)
+    return unseal_with(key, blob, begin_of(header, context), subject, row)
 
 
 # Every writing and every reading of every value passes through the next two; names take time.
 
 
 def seal_with(  # noqa: PLR0917
-    key: Key, header: bytes, plaintext: bytes, label: bytes, subject: UUID, row: UUID
+    key: Key, header: bytes, plaintext: bytes, begin: bytes, subject: UUID, row: UUID
 ) -> bytes:
-    """Do as `seal`, with what `header_of` and `label_of` make of the key and the context."""
+    """Do as `seal`, with what `header_of` and `begin_of` make of the key and the context."""
     nonce = urandom(NONCE_SIZE)
-    sealed = key.bare_encrypt(nonce, _pad(plaintext), _aad(header, label, subject, row))
-    return b"%b%b%b" % (header, nonce, sealed)
+    mine = row.int.to_bytes(16, "big")
+    whose = mine if subject is row else subject.int.to_bytes(16, "big")
+    # ISO/IEC 7816-4: 80, then zeros up to the next bucket.
+    padded = (plaintext + b"\x80").ljust((len(plaintext) // BUCKET + 1) * BUCKET, b"\0")
+    return header + nonce + key.bare_encrypt(nonce, padded, begin + whose + _SIZED + mine)
 
 
-def unseal_with(  # noqa: PLR0917
-    key: Key, header: bytes, blob: bytes, label: bytes, subject: UUID, row: UUID
-) -> bytes:
+def unseal_with(key: Key, blob: bytes, begin: bytes, subject: UUID, row: UUID) -> bytes:
     """
-    Do as `unseal`, for a value that begins with this header, which is of this key's suite.
+    Do as `unseal`, for a padded value whose header `begin_of` was given.
 
-    :raises NotSealed, Tampered:
+    :raises Tampered: also if it is cut off
     """
-    if len(blob) < _SMALLEST:
-        raise NotSealed
+    mine = row.int.to_bytes(16, "big")
+    whose = mine if subject is row else subject.int.to_bytes(16, "big")
     try:
-        padded = key.bare_decrypt(blob[8:20], blob[20:], _aad(header, label, subject, row))
-    except InvalidTag:
+        padded = key.bare_decrypt(blob[8:20], blob[20:], begin + whose + _SIZED + mine)
+    except (InvalidTag, ValueError):  # ValueError: so short that the nonce is
         raise Tampered from None
-    if not header[3] & PADDED:
-        return padded
-    text, mark, zeros = padded.rpartition(b"\x80")
-    if not mark or zeros.strip(b"\0"):
+    text = padded.rstrip(b"\0")
+    if not text or text[-1] != _MARK:
         raise Tampered
-    return text
+    return text[:-1]
 
 
 def generation_of(blob: bytes) -> int:
@@ -114,7 +116,7 @@ def generation_of(blob: bytes) -> int:
     """
     if len(blob) < _SMALLEST:
         raise NotSealed
-    return _read_header(blob[:8])[2]
+    return _read_header(blob[:8])[1]
 
 
 def pack(*parts: bytes) -> bytes:
@@ -138,29 +140,21 @@ def header_of(suite: Suite, generation: int) -> bytes:
 
 
 @lru_cache
-def label_of(context: str) -> bytes:
-    """Return the context as it is authenticated, with the length of what follows it."""
-    return pack(context.encode()) + pack(bytes(16))[:4]
+def begin_of(header: bytes, context: str) -> bytes:
+    """
+    Return what is authenticated before the subject and the row.
+
+    All of it is ``pack(b"hfe1", header, context, subject, row)``.
+    """
+    return pack(b"hfe1", header, context.encode()) + _SIZED
 
 
 @lru_cache
-def _read_header(header: bytes) -> tuple[Suite, int, int]:
+def _read_header(header: bytes) -> tuple[Suite, int]:
     magic, number, flags, generation = _HEADER.unpack(header)
-    if magic != _MAGIC or flags & ~PADDED or not generation:
+    if magic != _MAGIC or flags != PADDED or not generation:
         raise NotSealed
     try:
-        return Suite(number), flags, generation
+        return Suite(number), generation
     except ValueError:
         raise UnsupportedSuite from None
-
-
-def _aad(header: bytes, label: bytes, subject: UUID, row: UUID) -> bytes:
-    """Return ``pack(b"hfe1", header, context, subject, row)``: but one, all have fixed lengths."""
-    mine = row.int.to_bytes(16, "big")
-    whose = mine if subject is row else subject.int.to_bytes(16, "big")
-    return b"\0\0\0\x04hfe1\0\0\0\x08%b%b%b\0\0\0\x10%b" % (header, label, whose, mine)
-
-
-def _pad(plaintext: bytes) -> bytes:
-    # ISO/IEC 7816-4: 80, then zeros up to the next bucket.
-    return (plaintext + b"\x80").ljust((len(plaintext) // BUCKET + 1) * BUCKET, b"\0")

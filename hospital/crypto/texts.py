@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hospital.crypto import keyring
 from hospital.crypto.keyring import SYSTEM_SUBJECT, DataSecret
-from hospital.crypto.sealing import Tampered, generation_of, label_of, seal_with, unseal
+from hospital.crypto.sealing import Tampered, begin_of, generation_of, seal_with, unseal
 
 if TYPE_CHECKING:
     from hospital.crypto.lists import Fetched
@@ -26,7 +26,8 @@ class Sealed:
     A value as the database has it, and the place it was loaded from.
 
     `subject` and `row` are None when that is not known: outside an instance, or when
-    the attribute naming the subject was deferred. `fetched` is the list it came with.
+    the attribute naming the subject was deferred. `fetched`, the list it came with, is set
+    with the place.
     """
 
     __slots__ = ("blob", "context", "fetched", "row", "subject")
@@ -89,9 +90,10 @@ class Pending:
 
         :raises ValueError: not Unicode text
         """
-        context, label = self.context, label_of(self.context)
+        context, header = self.context, secret.header
+        begin = begin_of(header, context)
         try:
-            blob = seal_with(secret.key, secret.header, self.text.encode(), label, subject, row)
+            blob = seal_with(secret.key, header, self.text.encode(), begin, subject, row)
         except UnicodeEncodeError:
             pass
         else:

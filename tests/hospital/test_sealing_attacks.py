@@ -97,7 +97,7 @@ def store(patient, blob, column="real_name"):
         (2, 0, UnsupportedSuite),
         (2, 2, Tampered),
         (2, 3, UnsupportedSuite),
-        (3, 0, Tampered),
+        (3, 0, NotSealed),
         (3, 3, NotSealed),
         (7, 0, NotSealed),
         (7, 2, Unopenable),
