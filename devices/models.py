@@ -1,6 +1,6 @@
 from collections.abc import Collection
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
 from django.db import models
@@ -9,11 +9,13 @@ from django.db.models.functions import RowNumber
 from uuid6 import uuid7
 
 from hospital.accounts.models import Staff
+from hospital.audit.coverage import changes_recorded, changes_unrecorded
 from hospital.audit.recording import Actor
 from hospital.crypto.fields import SealedField
 from hospital.crypto.keyring import SYSTEM_SUBJECT
 
 
+@changes_recorded()
 class Store(models.Model):
     """门店: a campus or lobby, as WeChat knows it."""
 
@@ -28,6 +30,21 @@ class Store(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+# Said by the terminal once a minute: news, not acts.
+HEARTBEAT: Final = (
+    "model",
+    "sdk_version",
+    "agent_version",
+    "os",
+    "camera",
+    "disk_free_mb",
+    "uptime",
+    "last_error",
+    "clock_offset",
+    "last_seen_at",
+)
 
 
 class TerminalQuerySet(models.QuerySet["Terminal"]):
@@ -57,6 +74,7 @@ class TerminalQuerySet(models.QuerySet["Terminal"]):
         return self.heard().filter(Q(clock_offset__gt=seconds) | Q(clock_offset__lt=-seconds))
 
 
+@changes_recorded(but=HEARTBEAT)
 class Terminal(models.Model):
     """终端: one box on one wall. It signs with a key of its own."""
 
@@ -105,6 +123,7 @@ class TerminalKeyQuerySet(models.QuerySet["TerminalKey"]):
         return self.filter(revoked_at=None)
 
 
+@changes_recorded(on="terminal")
 class TerminalKey(models.Model):
     """
     A public key of a terminal's. The private one never leaves the box.
@@ -156,6 +175,7 @@ class TerminalRequestQuerySet(models.QuerySet["TerminalRequest"]):
         return type(self)(self.model, using=self.db).filter(pk__in=older.values("pk"))
 
 
+@changes_unrecorded("for whoever mends terminals; the trail is kept apart from it")
 class TerminalRequest(models.Model):
     """
     What a terminal asked lately and how it was answered: no body, nobody's id.
@@ -187,6 +207,7 @@ class TerminalRequest(models.Model):
         indexes: ClassVar = [models.Index(fields=["terminal", "-at"], name="terminal_request")]
 
 
+@changes_recorded(on="terminal")
 class Activation(models.Model):
     """A one-time code by which a box becomes this terminal. Retention: until the next one."""
 
@@ -199,6 +220,7 @@ class Activation(models.Model):
         verbose_name = verbose_name_plural = "激活码"
 
 
+@changes_recorded(on="terminal")
 class Suspension(models.Model):
     """Who stopped a terminal, when and why. Lifting it deletes the row; the trail remembers."""
 
@@ -221,6 +243,7 @@ class StoredAnswerQuerySet(models.QuerySet["StoredAnswer"]):
         return self.filter(created_at__lt=at)
 
 
+@changes_unrecorded("answers to be given again, for a day")
 class StoredAnswer(models.Model):
     """
     The first answer to an `Idempotency-Key`, to be given again.

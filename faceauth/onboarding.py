@@ -16,6 +16,7 @@ from hospital.audit.recording import SYSTEM, record
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.errors import Refusal, Unavailable
 from hospital.patients import documents, enrolment
+from hospital.patients import identity as identity_of
 from hospital.patients.documents import DocumentType
 
 State = FaceSession.State
@@ -184,6 +185,7 @@ def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> 
         session=str(session.pk),
         is_new=is_new,
         document_type=person.document_type,
+        identity=identity_of.commit(patient),
     )
 
 

@@ -154,8 +154,15 @@ def broken(_request: HttpRequest) -> JsonResponse:
     return _bare(status.HTTP_500_INTERNAL_SERVER_ERROR, "error")
 
 
-def _bare(code_of_status: int, code: str) -> JsonResponse:
-    answer = _problem(code_of_status, code)
+def unavailable(exc: Unavailable) -> JsonResponse:
+    """Answer where something is down and no view of the API is there to say so."""
+    answer = _bare(status.HTTP_503_SERVICE_UNAVAILABLE, exc.code, str(exc))
+    answer["Retry-After"] = str(max(1, round(exc.retry_after)))
+    return answer
+
+
+def _bare(code_of_status: int, code: str, detail: str = "") -> JsonResponse:
+    answer = _problem(code_of_status, code, detail)
     return JsonResponse(answer.data, status=code_of_status, content_type=PROBLEM_JSON)
 
 

@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 
 MINIMUM_SECRET = 50  # characters
+MINIMUM_MONTHS = 6  # 网络安全法: logs are kept that long
 
 # What each provider of the root key cannot do without: all of these, or of a pair either.
 PROVIDERS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -92,6 +93,12 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
             "与 Vault 的通信没有加密",
             "设置 VAULT_ADDR=https://…",
         ),
+        (
+            settings.TRAIL_KEEP_MONTHS >= MINIMUM_MONTHS,
+            "E016",
+            "留痕的保存期限不足六个月",
+            f"设置 TRAIL_KEEP_MONTHS 不小于 {MINIMUM_MONTHS}",
+        ),
     ]
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
 
@@ -119,6 +126,9 @@ def refuse_unfit(*, web: bool = False) -> None:
     if web and _may_read_any(settings.MERCHANT_KEYS_DIR):
         hint = "让 MERCHANT_KEYS_DIR 只属于工作进程的系统账号（chmod 700），或改为在后台上传密钥"
         found.append(_finding("E010", "网页进程读得到商户密钥文件", hint))
+    if settings.NOTARY_KEY_FILE and os.access(settings.NOTARY_KEY_FILE, os.R_OK):
+        hint = "从其他进程的环境中去掉 NOTARY_KEY_FILE，文件只属于公证进程的系统账号（chmod 600）"
+        found.append(_finding("E014", "公证之外的进程读得到留痕的签名密钥", hint))
     unmet = [one for one in found if isinstance(one, Error)]
     if unmet:
         lines = [f"{one.id} {one.msg}（{one.hint}）" for one in unmet]

@@ -7,6 +7,8 @@ Each module defines its own facts as subclasses, beside the verb that raises the
 
 from typing import ClassVar
 
+from django.db import OperationalError
+
 
 class Refusal(Exception):
     """
@@ -35,3 +37,15 @@ class Unavailable(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+class TrailUnavailable(Unavailable, OperationalError):
+    """
+    The event cannot be written: the disk is full, a right is missing, somebody blocks the table.
+
+    An error of the database to whoever waits for it, and a 503 at an edge. What was to be
+    recorded is rolled back, or has not begun.
+    """
+
+    code = "trail_unavailable"
+    message = "审计记录暂时无法写入，操作未执行，请稍后重试"

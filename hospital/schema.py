@@ -13,7 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework import exceptions
 
 from hospital.api import PROBLEM_JSON, ProblemSerializer, StrictSerializer, problem
-from hospital.errors import Unavailable
+from hospital.errors import TrailUnavailable, Unavailable
 
 Fact = type[Exception] | Exception
 T = TypeVar("T")
@@ -27,6 +27,7 @@ ANY_CALL: tuple[Fact, ...] = (
     exceptions.Throttled,
     exceptions.APIException,  # a bug
     Unavailable,
+    TrailUnavailable,
 )
 ANY_BODY: tuple[Fact, ...] = (
     exceptions.ParseError,

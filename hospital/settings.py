@@ -11,6 +11,7 @@ from typing import Any
 import django_stubs_ext
 import environ
 import structlog
+from celery.schedules import crontab
 
 from hospital.redaction import frames_only
 
@@ -84,6 +85,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "hospital.apps.relaxations",
+                "hospital.audit.banners.shown",
             ],
         },
     },
@@ -280,8 +282,29 @@ NOTARY_KEY_FILE = env("NOTARY_KEY_FILE", default="")
 NOTARY_STATE = Path(env("NOTARY_STATE", default=str(VAR_DIR / "notary" / "signed")))
 ANCHOR_FILE = env("ANCHOR_FILE", default="")
 WITNESS_URL = env("WITNESS_URL", default="")
+# Others it asks for something over a checkpoint: a time stamp (RFC 3161), a signature with SM2.
+TIMESTAMP_URL = env("TIMESTAMP_URL", default="")
+TIMESTAMP_CA = env("TIMESTAMP_CA", default="")
+COUNTERSIGN_COMMAND = env("COUNTERSIGN_COMMAND", default="")
+COUNTERSIGN_PUBLIC_KEY = env("COUNTERSIGN_PUBLIC_KEY", default="")
 # How far `verifyaudit --incremental` has come.
 VERIFIED_STATE = Path(env("VERIFIED_STATE", default=str(VAR_DIR / "notary" / "verified")))
+# Copies of the trail that somebody asked for, until they are fetched; web and worker share it.
+EXPORTS_DIR = Path(env("EXPORTS_DIR", default=str(VAR_DIR / "exports")))
+# Old events: archived after so many days, and only after so many months, if two people want it,
+# removed. A hold on them, for an investigation, keeps them for as long as it is set.
+ARCHIVE_DIR = Path(env("ARCHIVE_DIR", default=str(VAR_DIR / "archive")))
+TRAIL_HOT_DAYS = env.int("TRAIL_HOT_DAYS", default=200)
+TRAIL_KEEP_MONTHS = env.int("TRAIL_KEEP_MONTHS", default=36)
+TRAIL_HOLD = env.bool("TRAIL_HOLD", default=False)
+# The forwarder's: the log server that gets each sealed line, by syslog over TLS.
+FORWARD_ADDRESS = env("FORWARD_ADDRESS", default="")
+FORWARD_CA = env("FORWARD_CA", default="")
+FORWARD_CERTIFICATE = env("FORWARD_CERTIFICATE", default="")
+FORWARD_KEY_FILE = env("FORWARD_KEY_FILE", default="")
+FORWARD_ENTERPRISE = env.int("FORWARD_ENTERPRISE", default=32473)  # documentation's, RFC 5612
+# Who may read /metrics; without one there is no such page.
+METRICS_TOKEN = env("METRICS_TOKEN", default="").strip()  # a file ends with a newline
 
 # WeChat: a merchant's keys are sealed to the worker. The web knows the public half; the other
 # belongs in the worker's environment alone.
@@ -337,7 +360,17 @@ CELERY_BEAT_SCHEDULE = {
         ("note-silence", "devices.tasks.note_silence", 60.0),
         ("forget-answers", "devices.tasks.forget_answers", 3600.0),
         ("clear-sessions", "hospital.accounts.tasks.clear_sessions", 3600.0),
+        ("sweep-exports", "hospital.audit.tasks.sweep_exports", 15.0),
+        ("watch-the-trail", "hospital.audit.tasks.watch", 60.0),
+        ("attend-to-proposals", "hospital.audit.tasks.attend_to_proposals", 60.0),
+        # The week that ended; asked every hour, so that a Monday without a beat loses none.
+        ("analyse-the-week", "hospital.audit.tasks.analyse", 3600.0),
     )
+}
+CELERY_BEAT_SCHEDULE["verify-nightly"] = {
+    "task": "hospital.audit.tasks.verify_nightly",
+    "schedule": crontab(hour=2, minute=30),
+    "options": {"expires": 3600},
 }
 
 # Logs: one JSON line each, ids only. httpx would log the URL that carries a face_sid.

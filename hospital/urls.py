@@ -8,7 +8,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from hospital import api, health
+from hospital import api, health, metrics
+from hospital.accounts.views import StepUpView
 
 # What anybody may read: it is in the repository too.
 OPEN_TO_ALL: dict[str, Any] = {
@@ -21,6 +22,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.Metrics.as_view(), name="metrics"),
     path("api/v1/", include("devices.urls")),
     path("api/v1/", include("faceauth.urls")),
     path("api/openapi.yaml", SpectacularAPIView.as_view(**OPEN_TO_ALL), name="openapi"),
@@ -32,6 +34,7 @@ urlpatterns = [
         name="api-docs",
     ),
     re_path(r"^api/", csrf_exempt(api.not_found)),  # does nothing, answers anybody
+    path("admin/step-up/", admin.site.admin_view(StepUpView.as_view()), name="step-up"),
     path("admin/", admin.site.urls),
 ]
 

@@ -7,7 +7,7 @@ Terminals sign for real, WeChat is the simulator on a loopback port, nothing is 
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import stamina
 from celery.signals import after_task_publish
 from django.conf import settings as project
 from django.core.wsgi import get_wsgi_application
+from django.db import connection as database
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import override_settings
 from django.utils import timezone
@@ -30,11 +31,26 @@ from faceauth import connection, consent, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
 from hospital.accounts.models import Staff
-from hospital.audit import guards
+from hospital.audit import completeness, guards
+from hospital.audit.guards import completeness as held
+from hospital.audit.guards.triggers import Guards
+from hospital.audit.log import Change
 from hospital.audit.recording import SYSTEM
 from hospital.crypto import keyring
 from hospital.crypto.providers.file import FileProvider
 from hospital.roles import Role
+
+TESTS = Path(__file__).parent
+# Tests that go through the product's own doors: their bodies make no row behind its back.
+FLOWS = (
+    "journeys/",
+    "devices/test_activation.py",
+    "devices/test_suspension.py",
+    "faceauth/test_expiry.py",
+    "faceauth/test_resilience.py",
+    "faceauth/test_waiting.py",
+    "hospital/test_roles.py",
+)
 
 PASSWORD = "correct horse battery staple"
 
@@ -58,6 +74,57 @@ def emptied_tables() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseDatabaseOperations, "execute_sql_flush", unguarded)
         yield
+
+
+HOLD = held.guards
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unrecorded_rows() -> Iterator[None]:
+    """What a test finds was made without an event; what it does is asked for: `recorded`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held, "guards", lambda *_: Guards([], [], []))
+        yield
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """Have the database hold every change to its event, as after a migration."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held, "guards", HOLD)
+        database.check_constraints()
+        guards.install(database)
+        yield
+    _let_go()
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Fail if anything inside changed without its event."""
+    with holding():
+        yield
+        database.check_constraints()
+        unrecorded = list(completeness.unrecorded())
+        Change.objects.all().delete()
+    assert unrecorded == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    """Whole flows are held to it, once what they find is there."""
+    is_flow = item.path.relative_to(TESTS).as_posix().startswith(FLOWS)
+    if is_flow and {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}:
+        with recorded():
+            return (yield)
+    return (yield)
+
+
+def _let_go() -> None:
+    there = {*database.introspection.table_names(), "audit_event.txid"}
+    with database.cursor() as cursor:
+        for trigger in HOLD(database.vendor, "public", there).triggers:
+            suffix = f" ON {trigger.table}" if trigger.function else ""
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}{suffix}")
 
 
 @pytest.fixture(autouse=True)

@@ -109,11 +109,14 @@ class House:
                 return
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask, or change, behind the product's back: a change is not held to an event."""
         if self.database.startswith("postgres"):
             with psycopg.connect(self.database, autocommit=True) as server:
+                server.execute("SET session_replication_role = replica")
                 cursor = server.execute(statement)
                 return cursor.fetchall() if cursor.description else []
         with closing(sqlite3.connect(self.database, timeout=20)) as file, file:
+            file.create_function("audit_transaction", 0, lambda: "behind the back")
             return file.execute(statement).fetchall()
 
     @contextmanager

@@ -11,6 +11,7 @@ from django.db import models
 from uuid6 import uuid7
 
 from devices.models import Terminal
+from hospital.audit.coverage import changes_recorded
 
 PURPOSE = re.compile(r"[a-z_]{1,32}")
 
@@ -41,6 +42,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         return self.filter(in_force_from__lte=at).order_by("-in_force_from")
 
 
+@changes_recorded()
 class Notice(models.Model):
     """告知书: what a patient is told before the camera is used. Fixed once in force."""
 
@@ -79,6 +81,7 @@ class Notice(models.Model):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@changes_recorded(facts=["consent"])
 class Consent(models.Model):
     """Who said what to which notice. Retention: as long as the patient's record, ≥ 3 years."""
 

@@ -8,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from uuid6 import uuid7
 
+from hospital.audit.coverage import changes_recorded
 from hospital.errors import Refusal
 
 OFFICIAL = frozenset({"https://payapp.weixin.qq.com", "https://api.mch.weixin.qq.com"})
@@ -60,6 +61,7 @@ def _file(slot: Slot) -> models.CharField[str, str]:
     return models.CharField(f"{slot.label}文件", max_length=64, blank=True, validators=[file_name])
 
 
+@changes_recorded(but={"changed_at"})
 class Merchant(models.Model):
     """
     Who we are to WeChat.

@@ -1,7 +1,7 @@
 """One visit and its moves."""
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
 from django.db import IntegrityError, models
@@ -11,6 +11,7 @@ from uuid6 import uuid7
 from devices.models import Terminal
 from faceauth.models.consent import Consent
 from faceauth.models.merchant import Merchant
+from hospital.audit.coverage import changes_recorded
 from hospital.crypto.fields import SealedField
 from hospital.crypto.indexes import token_digests
 from hospital.crypto.keyring import SYSTEM_SUBJECT
@@ -19,6 +20,18 @@ from hospital.patients.models import Patient
 
 LEASE = timedelta(seconds=30)  # longer than WeChat's time limits, shorter than patience
 LIFETIME = timedelta(minutes=10)  # an unfinished session, and a pending face_sid
+
+
+# What is needed while WeChat is asked; the moves around it are on record.
+WAITING: Final = (
+    "face_sid",
+    "face_sid_index",
+    "answer",
+    "wechat_request_id",
+    "due_at",
+    "attempts",
+    "excused",
+)
 
 
 class WrongState(Refusal):
@@ -48,6 +61,7 @@ class FaceSessionQuerySet(models.QuerySet["FaceSession"]):
         return self.select_related("terminal", "merchant").get(pk=pk) if taken else None
 
 
+@changes_recorded(facts=["session"], but=WAITING)
 class FaceSession(models.Model):
     """
     刷脸会话: one person in front of one terminal.
@@ -109,7 +123,11 @@ class FaceSession(models.Model):
     patient = models.ForeignKey(Patient, models.PROTECT, null=True, verbose_name="患者")
 
     face_sid = SealedField(
-        context="face_session.face_sid", subject=SYSTEM_SUBJECT, max_length=128, null=True
+        context="face_session.face_sid",
+        subject=SYSTEM_SUBJECT,
+        max_length=128,
+        null=True,
+        searchable="请按 face_sid_index 查找",
     )
     face_sid_index = models.CharField(max_length=32, unique=True, null=True, editable=False)
     answer = SealedField(context="face_session.answer", subject=SYSTEM_SUBJECT, null=True)

@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "人员"
 
     def ready(self) -> None:
-        from hospital.accounts import logins  # noqa: PLC0415 (needs the models)
+        from hospital.accounts import logins, passwords  # noqa: PLC0415 (need the models)
 
         logins.connect()
+        passwords.connect()

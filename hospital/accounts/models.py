@@ -2,11 +2,12 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import ASCIIUsernameValidator
-from django.db import models
+from django.db import models, transaction
 from django.http import HttpRequest
 from uuid6 import uuid7
 
 from hospital import roles
+from hospital.audit.coverage import changes_recorded
 from hospital.audit.recording import Actor
 from hospital.roles import May, Role
 
@@ -19,6 +20,7 @@ class StaffManager(BaseUserManager["Staff"]):
         return staff
 
 
+@changes_recorded(but={"last_login"})
 class Staff(AbstractBaseUser):
     """One natural person, one account, one role. No superuser exists (compliance: 三员分立)."""
 
@@ -38,6 +40,7 @@ class Staff(AbstractBaseUser):
     # What Django's admin asks of a user; the answer is the role's, never a flag's.
     is_staff = True
     is_superuser = False
+    is_being_made = False  # by the `save` that is going on, or was the last
 
     objects = StaffManager()
 
@@ -55,6 +58,12 @@ class Staff(AbstractBaseUser):
     @property
     def actor(self) -> Actor:
         return Actor("staff", str(self.pk), self.role)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, in one transaction with what `hospital.accounts.passwords` records of it."""
+        self.is_being_made = self._state.adding
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
     def may(self, right: May) -> bool:
         return roles.may(self, right)

@@ -43,8 +43,18 @@ class Action(enum.Enum):
     LOGIN_FAILED = _kind("auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING)
     LOGOUT = _kind("auth.logout", "退出")
     PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
+    PASSWORD_REHASH = _kind("auth.password_rehash", "更新密码散列")
     ACCESS_DENIED = _kind(
         "access.denied", "越权访问被拒绝", "route", "suppressed", severity=Severity.WARNING
+    )
+    REQUEST_ABORT = _kind(
+        "request.abort",
+        "操作未完成，已撤销",
+        "route",
+        "code",
+        "actions",
+        "suppressed",
+        severity=Severity.WARNING,
     )
     STAFF_CREATE = _kind("staff.create", "建立账号", "role", severity=Severity.NOTICE)
     STAFF_CHANGE = _kind(
@@ -194,7 +204,13 @@ class Action(enum.Enum):
     )
     # Patients
     PATIENT_ONBOARD = _kind(
-        "patient.onboard", "建档", "session", "is_new", "document_type", severity=Severity.NOTICE
+        "patient.onboard",
+        "建档",
+        "session",
+        "is_new",
+        "document_type",
+        "identity",
+        severity=Severity.NOTICE,
     )
     WECHAT_ACCOUNT_MOVE = _kind(
         "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
@@ -230,6 +246,7 @@ class Action(enum.Enum):
         "total",
         "conflicts",
         "failed",
+        "differing",
         severity=Severity.NOTICE,
     )
     # The trail itself
@@ -283,7 +300,9 @@ class Action(enum.Enum):
     EXPORT_EXPIRE = _kind("export.expire", "留痕导出文件过期删除")
     EXPORT_SEE = _kind("export.see", "知悉留痕导出", "count")
     STEP_UP = _kind("auth.step_up", "再次验证身份", severity=Severity.NOTICE)
-    STEP_UP_FAIL = _kind("auth.step_up_failed", "再次验证身份失败", severity=Severity.WARNING)
+    STEP_UP_FAIL = _kind(
+        "auth.step_up_failed", "再次验证身份失败", "suppressed", severity=Severity.WARNING
+    )
     PROPOSAL_ASK = _kind(
         "proposal.ask",
         "申请双人审批",
@@ -291,11 +310,12 @@ class Action(enum.Enum):
         "start",
         "end",
         "index",
+        "hash",
         severity=Severity.WARNING,
         needs_reason=True,
     )
     PROPOSAL_DECIDE = _kind(
-        "proposal.decide", "审批", "kind", "decision", severity=Severity.WARNING
+        "proposal.decide", "审批", "kind", "decision", "code", severity=Severity.WARNING
     )
     AUDIT_ARCHIVE = _kind(
         "audit.archive",
@@ -337,6 +357,9 @@ class Action(enum.Enum):
     REVIEW_MAKE = _kind("review.make", "生成每周分析", "week", "count")
     REVIEW_SIGN = _kind("review.sign", "审阅每周分析", "week", severity=Severity.NOTICE)
     DATABASE_GRANT = _kind("database.grant", "设置数据库角色", "count", severity=Severity.WARNING)
+    DATABASE_REPAIR = _kind(
+        "database.repair", "直接修正数据", severity=Severity.ALERT, needs_reason=True
+    )
     FORWARD_RESET = _kind(
         "forward.reset", "重新外发留痕", "sink", "start", severity=Severity.WARNING
     )

@@ -15,7 +15,11 @@ Fact = str | int | bool | list[str]
 SLUG = re.compile(r"[0-9A-Za-z_.:/-]{0,128}", re.ASCII)
 LARGEST = 2**53
 LONGEST_REASON = 200  # characters
-_UNSAFE = re.compile("[\x00\ud800-\udfff]")
+# What breaks a database (NUL, half a pair), a line (controls, separators of lines and paragraphs)
+# or the reader's eye: what reverses or hides the direction of the text around it.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class NotAFact(ValueError):
@@ -30,8 +34,8 @@ def line(event: dict[str, Any]) -> str:
 
 
 def text(value: str, *, longest: int = LONGEST_REASON) -> str:
-    """Cut and clean what a human typed: NUL and lone surrogates would break the database."""
-    return _UNSAFE.sub("\ufffd", value)[:longest]
+    """Cut and clean what a human typed: it can block no act, break no line, reverse no reading."""
+    return _UNSAFE.sub("\ufffd", value[:longest])
 
 
 def fact(value: object) -> Fact:

@@ -5,7 +5,10 @@ from typing import ClassVar
 from django.db import models
 from uuid6 import uuid7
 
+from hospital.audit.coverage import changes_recorded
 
+
+@changes_recorded()
 class Finding(models.Model):
     """
     Something unusual, said once: `key` names the occasion.
@@ -44,6 +47,7 @@ class Finding(models.Model):
         return self.key
 
 
+@changes_recorded()
 class Review(models.Model):
     """
     A week of the trail in numbers, and who looked at them.

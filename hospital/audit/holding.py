@@ -1,13 +1,11 @@
-"""There is one notary: who holds the lock. It ends with its process, whatever ends that."""
+"""There is one of a kind: who holds its lock. It ends with its process, whatever ends that."""
 
 import fcntl
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Protocol
 
 from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
-
-_NUMBER: Final = 0x6E6F74617279  # of the advisory lock, in this database: "notary"
 
 
 class Hold(Protocol):
@@ -20,18 +18,23 @@ class Hold(Protocol):
     def release(self) -> None: ...
 
 
-def hold(directory: Path) -> Hold:
-    """Return the lock of this database; with SQLite, whose file is here, a file in `directory`."""
+def hold(directory: Path, *, of: str = "notary") -> Hold:
+    """
+    Return the lock of this database; with SQLite, whose file is here, a file in `directory`.
+
+    :param of: who holds it: a name of at most seven letters
+    """
     if connection.vendor == "postgresql":
-        return AdvisoryLock()
-    return LockFile(directory / "notary.lock")
+        return AdvisoryLock(of)
+    return LockFile(directory / f"{of}.lock")
 
 
 class AdvisoryLock:
     """PostgreSQL's, bound to the session of a connection that does nothing else."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: str) -> None:
         self._connection = connections.create_connection(DEFAULT_DB_ALIAS)
+        self._number = int.from_bytes(of.encode())  # of the advisory lock, in this database
 
     def take(self) -> bool:
         return self._ask("SELECT pg_try_advisory_lock(%s)")
@@ -52,7 +55,7 @@ class AdvisoryLock:
 
     def _ask(self, question: str) -> bool:
         with self._connection.cursor() as cursor:
-            cursor.execute(question, [_NUMBER])
+            cursor.execute(question, [self._number])
             (answer,) = cursor.fetchone()
         return bool(answer)
 

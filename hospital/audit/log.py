@@ -26,6 +26,26 @@ class Pending(models.Model):
         verbose_name = verbose_name_plural = "待封存"
 
 
+class Change(models.Model):
+    """
+    A changed row that no event of its transaction has named. The database makes it, with SQLite.
+
+    With `event_id` it is instead an event of the transaction that writes at this moment.
+    Retention: an unnamed change until somebody has looked; all else until the next transaction.
+    """
+
+    tx = models.CharField("事务", max_length=32)
+    label = models.CharField("模型", max_length=64)
+    row_id = models.CharField("行", max_length=64)
+    object_type = models.CharField("对象类型", max_length=64)  # what an event would be about
+    object_id = models.CharField("对象", max_length=64)
+    facts = models.TextField("事实")  # JSON: facts by which an event may name that object
+    event_id = models.BigIntegerField("事件", null=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "待留痕的改动"
+
+
 class Leaf(Appended):
     """
     The place of an event: `index` is the order of record, whatever the ids say.

@@ -12,6 +12,10 @@ from hospital import durable
 from hospital.audit.checkpoint import Checkpoint, Note
 
 
+class WentBack(Exception):
+    """The mark is further than what it should be set to, or of the same size over another root."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """The file at `path`."""
@@ -33,5 +37,18 @@ class Mark:
         return note
 
     def advance(self, note: Note) -> None:
-        """Remember the note, on disk when this returns."""
+        """
+        Remember the note, on disk when this returns.
+
+        :raises WentBack: of this log something else, or more, is remembered already
+        :raises BadNote: the file is not what was written
+        """
+        to, before = note.checkpoint, self.read()
+        here = before.checkpoint if before else None
+        if here and here.origin == to.origin and (here.size > to.size or _contradicts(here, to)):
+            raise WentBack
         durable.replace(self.path, str(note).encode())
+
+
+def _contradicts(one: Checkpoint, other: Checkpoint) -> bool:
+    return one.size == other.size and one.root != other.root

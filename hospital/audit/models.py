@@ -12,7 +12,7 @@ from hospital.audit.appended import AppendedQuerySet, AppendOnly
 from hospital.audit.exports import Export
 from hospital.audit.findings import Finding, Review
 from hospital.audit.kept import Archive, Commitment, Pruned, Redacted
-from hospital.audit.log import Anchor, Checkpoint, Leaf, Pending, Tile
+from hospital.audit.log import Anchor, Change, Checkpoint, Leaf, Pending, Tile
 from hospital.audit.proposals import Proposal
 from hospital.audit.sent import Forwarded
 
@@ -20,6 +20,7 @@ __all__ = [
     "Anchor",
     "AppendOnly",
     "Archive",
+    "Change",
     "Checkpoint",
     "Commitment",
     "Event",
@@ -108,11 +109,19 @@ class Event(models.Model):
         verbose_name = verbose_name_plural = "留痕"
         ordering = ["-id"]
         indexes: ClassVar = [
-            models.Index(fields=["actor_id", "-id"], name="event_actor"),
-            models.Index(fields=["object_type", "object_id", "-id"], name="event_object"),
-            models.Index(fields=["action", "-id"], name="event_action"),
+            models.Index(fields=["actor_id", "-at_us", "-id"], name="event_actor_time"),
+            models.Index(
+                fields=["object_type", "object_id", "-at_us", "-id"], name="event_object_time"
+            ),
+            models.Index(fields=["action", "-at_us", "-id"], name="event_action_time"),
             models.Index(fields=["request_id"], name="event_request"),
             models.Index(fields=["-at_us", "-id"], name="event_time"),
+            # Few, and looked for: what was refused or failed.
+            models.Index(
+                fields=["outcome", "-at_us", "-id"],
+                name="event_unsuccessful",
+                condition=~models.Q(outcome="success"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,7 +5,10 @@ from typing import ClassVar
 from django.db import models
 from uuid6 import uuid7
 
+from hospital.audit.coverage import changes_recorded
 
+
+@changes_recorded()
 class Proposal(models.Model):
     """
     An act somebody asked for that another person has to allow before it is done.

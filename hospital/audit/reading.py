@@ -1,32 +1,38 @@
-"""The trail as it lies in the tables, row by row, a chunk in memory at a time."""
+"""
+The trail as it lies in the tables, row by row, a chunk in memory at a time.
+
+Page by page along a key: a number that somebody chose is compared with, never counted up to. With
+SQLite a column may hold anything, so nothing here believes a type.
+"""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
-
-from hospital.audit.log import Checkpoint
+from django.utils.dateparse import parse_datetime
 
 CHUNK: Final = 2_000  # rows held at once
 
-_SMALLEST: Final = -(2**63)  # an id somebody chose may be negative
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # an id somebody chose may be negative
 
 
 class Line(NamedTuple):
-    """An event's row; all of it None where the event is not there."""
+    """An event's row, of whatever types; all of it None where the event is not there."""
 
     id: int | None
     uid: Any
-    payload: str
-    mac: bytes
-    at_us: int
-    action: str
-    outcome: str
-    actor_type: str
-    actor_id: str
-    object_type: str
-    object_id: str
-    request_id: str
+    payload: Any
+    mac: Any
+    at_us: Any
+    action: Any
+    outcome: Any
+    actor_type: Any
+    actor_id: Any
+    object_type: Any
+    object_id: Any
+    request_id: Any
 
 
 class Sealed(NamedTuple):
@@ -38,24 +44,44 @@ class Sealed(NamedTuple):
     line: Line
 
 
+class Signed(NamedTuple):
+    """A checkpoint's row, whatever it says."""
+
+    size: int
+    root: bytes
+    note: str
+    created_at: datetime | None
+
+
 _EVENT = ", ".join(f"e.{column}" for column in Line._fields)
 _SEALED = (
     f'SELECT l."index", l.event_id, l.hash, {_EVENT}'  # noqa: S608 (names of ours)
     " FROM audit_leaf l LEFT JOIN audit_event e ON e.id = l.event_id"
-    ' WHERE l."index" >= %s AND l."index" < %s ORDER BY l."index"'
+    ' WHERE l."index" > %s AND l."index" <= %s ORDER BY l."index" LIMIT %s'
 )
 _PENDING = (
     f"SELECT p.event_id, {_EVENT}"  # noqa: S608
     " FROM audit_pending p LEFT JOIN audit_event e ON e.id = p.event_id"
-    " WHERE p.event_id > %s ORDER BY p.event_id LIMIT %s"
+    " WHERE p.event_id > %s AND p.event_id <= %s ORDER BY p.event_id LIMIT %s"
 )
 _HIDDEN = (
     f"SELECT e.id, {_EVENT} FROM audit_event e"  # noqa: S608
-    " WHERE e.id > %s AND NOT EXISTS (SELECT 1 FROM audit_leaf l"
-    ' WHERE l.event_id = e.id AND l."index" >= 0)'
+    " WHERE e.id > %s AND e.id <= %s AND NOT EXISTS (SELECT 1 FROM audit_leaf l"
+    f' WHERE l.event_id = e.id AND l."index" >= 0 AND l."index" <= {_LARGEST})'
     " AND NOT EXISTS (SELECT 1 FROM audit_pending p WHERE p.event_id = e.id)"
     " ORDER BY e.id LIMIT %s"
 )
+_CHECKPOINTS = (
+    "SELECT size, root, note, {created_at} FROM audit_checkpoint"
+    " WHERE size > %s AND size <= %s ORDER BY size LIMIT %s"
+)
+# What is no time, or infinite, would end the reading.
+_CREATED_AT = {
+    "postgresql": (
+        "CASE WHEN created_at BETWEEN '1970-01-01 Z' AND '9999-01-01 Z' THEN created_at END"
+    ),
+    "sqlite": "CAST(created_at AS TEXT)",
+}
 
 
 def octets(value: object) -> bytes:
@@ -63,41 +89,78 @@ def octets(value: object) -> bytes:
     return bytes(value) if isinstance(value, bytes | memoryview) else b""
 
 
-def sealed(start: int, end: int) -> Iterator[list[Sealed]]:
-    """Yield the leaves from `start` to before `end`, in chunks; a missing one is not among them."""
-    for first in range(start, end, CHUNK):
-        rows = _rows(_SEALED, [first, min(first + CHUNK, end)])
-        yield [Sealed(index, pk, octets(code), Line(*rest)) for index, pk, code, *rest in rows]
+def encoded(text: object) -> bytes:
+    """Return the bytes of a column of text as they are stored."""
+    return text.encode(errors="surrogateescape") if isinstance(text, str) else octets(text)
+
+
+def last() -> int:
+    """Return the place of the last leaf, wherever it is; -1 if there is none."""
+    [(index,)] = rows('SELECT max("index") FROM audit_leaf WHERE "index" <= %s', [_LARGEST])
+    return -1 if index is None else int(index)
+
+
+def sealed(*, start: int, last: int) -> Iterator[list[Sealed]]:
+    """Yield the leaves from `start` to `last`, in chunks; a missing one is not among them."""
+    for page in _pages(_SEALED, after=start - 1, up_to=last):
+        yield [Sealed(place, pk, octets(code), Line(*rest)) for place, pk, code, *rest in page]
 
 
 def pending() -> Iterator[tuple[int, Line]]:
     """Yield what waits for its place: the event's id, and the event if it is there."""
-    return _paged(_PENDING)
+    for page in _pages(_PENDING):
+        yield from ((pk, Line(*rest)) for pk, *rest in page)
 
 
 def hidden() -> Iterator[tuple[int, Line]]:
     """Yield events that have no place in the log and do not wait for one."""
-    return _paged(_HIDDEN)
+    for page in _pages(_HIDDEN):
+        yield from ((pk, Line(*rest)) for pk, *rest in page)
 
 
-def checkpoints(*, after: int, up_to: int) -> Iterator[Checkpoint]:
+def checkpoints(*, after: int, up_to: int) -> Iterator[Signed]:
     """Yield the checkpoints over more than `after` events and at most `up_to`, smallest first."""
-    while page := list(
-        Checkpoint.objects.filter(size__gt=after, size__lte=up_to).order_by("size")[:CHUNK]
-    ):
-        yield from page
-        after = page[-1].size
+    question = _CHECKPOINTS.format(created_at=_CREATED_AT[connection.vendor])
+    for page in _pages(question, after=after, up_to=up_to):
+        for size, root, note, created_at in page:
+            yield Signed(
+                size, octets(root), encoded(note).decode(errors="replace"), _at(created_at)
+            )
 
 
-def _paged(question: str) -> Iterator[tuple[int, Line]]:
-    after = _SMALLEST
-    while rows := _rows(question, [after, CHUNK]):
-        for pk, *rest in rows:
-            yield pk, Line(*rest)
-        after = rows[-1][0]
-
-
-def _rows(question: str, parameters: list[int]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+def rows(question: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    """Return what a question of SQL is answered; a text that is no UTF-8 does not end it."""
+    with connection.cursor() as cursor, _any_text():
         cursor.execute(question, parameters)
         return list(cursor.fetchall())
+
+
+def _pages(
+    question: str, *, after: int = _SMALLEST, up_to: int = _LARGEST
+) -> Iterator[list[tuple[Any, ...]]]:
+    while page := rows(question, [after, up_to, CHUNK]):
+        yield page
+        after = page[-1][0]
+
+
+@contextmanager
+def _any_text() -> Iterator[None]:
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    connection.connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+    try:
+        yield
+    finally:
+        connection.connection.text_factory = str
+
+
+def _at(stored: object) -> datetime | None:
+    if isinstance(stored, datetime):
+        return stored
+    try:
+        said = parse_datetime(stored) if isinstance(stored, str) else None
+    except ValueError:
+        return None
+    return said.replace(tzinfo=UTC) if said and said.tzinfo is None else said

@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
+import structlog
 from cryptography.hazmat.primitives import hashes, hmac
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import models, transaction
+from django.db import Error, models, transaction
 from uuid6 import uuid7
 
 from hospital import tracing
-from hospital.audit import canonical
+from hospital.audit import canonical, undone
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
+from hospital.errors import TrailUnavailable
 
 Outcome = Literal["success", "denied", "failed"]
 
 MAC_KEY_ID = 1
 MAC_KEY_BYTES = 32
+logger = structlog.get_logger(__name__)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -63,6 +66,7 @@ def record(
     :raises RuntimeError: outside a transaction
     :raises ValueError: a fact the action does not know, or a missing reason
     :raises NotAFact: free text where a slug belongs
+    :raises TrailUnavailable: and so nothing of this is to happen
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("record() belongs in the transaction of what it records")
@@ -85,10 +89,10 @@ def record_alone(
     return _append(action, by=by, on=on, at=at, outcome="success", reason="", **facts)
 
 
-def mac(payload: str) -> bytes:
+def mac(payload: str | bytes) -> bytes:
     """Return HMAC-SM3 over the canonical line (GB/T 39786-2021 8.4: integrity of log records)."""
     code = _keyed().copy()
-    code.update(payload.encode())
+    code.update(payload.encode() if isinstance(payload, str) else payload)
     return code.finalize()
 
 
@@ -124,7 +128,13 @@ def _append(
         }
     )
     event = Event(uid=uid, payload=payload, mac=mac(payload), mac_key=MAC_KEY_ID)
-    event.save()
+    try:
+        event.save()
+    except Error as exc:
+        logger.error("trail.unwritable", action=kind.tag, exc_info=exc)  # noqa: TRY400 (our shape)
+        raise TrailUnavailable from exc
+    if outcome == "success":  # the others speak of what was undone
+        undone.note(kind.tag)
     return event
 
 

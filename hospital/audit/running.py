@@ -59,6 +59,7 @@ def drain(opened: Opened, hold: Hold) -> int:
             pass
         notary.step(now=timezone.now())  # what was found wrong in the last one
         notary.anchor(now=timezone.now())
+        notary.settle(now=timezone.now())
         return notary.tree.size
     finally:
         hold.release()
@@ -73,3 +74,4 @@ def _work(notary: Notary, hold: Hold, *, interval: float, stop: threading.Event)
     if hold.is_ours():  # stopped: the last second as well
         notary.step(now=timezone.now())
         notary.anchor(now=timezone.now())
+        notary.settle(now=timezone.now())

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
-from hospital.audit import canonical
+from hospital.audit import canonical, reading
 from hospital.audit.actions import Action
 from hospital.audit.log import Pending
 from hospital.audit.merkle import leaf_hash
-from hospital.audit.reading import octets
 from hospital.audit.recording import SYSTEM, mac, record
 from hospital.audit.tree import Tree
 
@@ -40,13 +39,15 @@ def sequence(tree: Tree, *, at: datetime) -> int:
     Give the oldest pending events their leaves; return how many were taken from the queue.
 
     What is wrong with any of them is an event of its own, and comes next.
+
+    :raises IntegrityError: somebody put a row where one of ours belongs
     """
     if not Pending.objects.exists():
         return 0
     findings: dict[str, list[int]] = {"altered": [], "missing": [], "again": []}
     with transaction.atomic():
         taken = _take()
-        tree.append(_leaves(taken, findings))
+        tree.append(_leaves(taken, findings, size=tree.size))
         for kind, events in findings.items():
             if events:
                 record(
@@ -69,13 +70,18 @@ def tombstone(event_id: int) -> bytes:
 def _take() -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [BATCH])
-        return sorted(event_id for (event_id,) in cursor.fetchall())
+        # With SQLite a queue may hold what is no id; out of it with that.
+        return sorted(event_id for (event_id,) in cursor.fetchall() if isinstance(event_id, int))
 
 
-def _leaves(taken: list[int], findings: dict[str, list[int]]) -> Iterator[tuple[int, bytes]]:
+def _leaves(
+    taken: list[int], findings: dict[str, list[int]], *, size: int
+) -> Iterator[tuple[int, bytes]]:
     events = _among(taken, "SELECT id, payload, mac FROM audit_event WHERE id")
-    lines = {pk: (payload, octets(code)) for pk, payload, code in events}
-    sealed = {pk for (pk,) in _among(taken, "SELECT event_id FROM audit_leaf WHERE event_id")}
+    lines = {pk: (reading.encoded(payload), reading.octets(code)) for pk, payload, code in events}
+    # A leaf beyond the log seals nothing.
+    leaves = _among(taken, 'SELECT event_id, "index" FROM audit_leaf WHERE event_id')
+    sealed = {pk for pk, index in leaves if index < size}
     for event_id in taken:
         if event_id in sealed:
             findings["again"].append(event_id)
@@ -87,11 +93,9 @@ def _leaves(taken: list[int], findings: dict[str, list[int]]) -> Iterator[tuple[
         payload, code = lines[event_id]
         if not hmac.compare_digest(mac(payload), code):
             findings["altered"].append(event_id)
-        yield event_id, leaf_hash(payload.encode())
+        yield event_id, leaf_hash(payload)
 
 
 def _among(ids: list[int], question: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        given = ids if connection.vendor == "postgresql" else json.dumps(ids)
-        cursor.execute(f"{question} {_AMONG[connection.vendor]}", [given])
-        return list(cursor.fetchall())
+    given = ids if connection.vendor == "postgresql" else json.dumps(ids)
+    return reading.rows(f"{question} {_AMONG[connection.vendor]}", [given])

@@ -9,6 +9,8 @@ from django.conf import settings
 
 from hospital.audit import canonical, log_key
 from hospital.audit.anchoring import AnchorFile
+from hospital.audit.anchors import Sink, rfc3161
+from hospital.audit.anchors.countersigning import CounterSignatures
 from hospital.audit.checkpoint import BadNote, Verifier
 from hospital.audit.marking import Mark
 from hospital.audit.notary import Notary
@@ -66,10 +68,10 @@ def notary() -> Callable[[datetime], Notary]:
     signer = log_key.load(key_file(), name=origin())
     mark = Mark(settings.NOTARY_STATE)
     anchor = AnchorFile(Path(settings.ANCHOR_FILE)) if settings.ANCHOR_FILE else None
-    witness = _witness()
+    witness, sinks = _witness(), _sinks()
 
     def opened(now: datetime) -> Notary:
-        return Notary(signer, mark, now=now, witness=witness, anchor=anchor)
+        return Notary(signer, mark, now=now, witness=witness, anchor=anchor, sinks=sinks)
 
     return opened
 
@@ -82,3 +84,26 @@ def _witness() -> Witness | None:
         raise NotConfigured("设置了 WITNESS_URL，却没有见证方的公钥：加进 TRAIL_VERIFIERS")
     http = httpx.Client(base_url=settings.WITNESS_URL, timeout=TIMEOUT)
     return Witness(http, known)
+
+
+def _sinks() -> list[Sink]:
+    found: list[Sink] = []
+    if settings.TIMESTAMP_URL:
+        try:
+            roots = rfc3161.certificates(Path(settings.TIMESTAMP_CA))
+        except (OSError, ValueError):
+            raise NotConfigured(
+                "设置了 TIMESTAMP_URL，还要 TIMESTAMP_CA：时间戳机构的证书（PEM）"
+            ) from None
+        found.append(rfc3161.TimeStamps(httpx.Client(), settings.TIMESTAMP_URL, roots))
+    if settings.COUNTERSIGN_COMMAND:
+        key = Path(settings.COUNTERSIGN_PUBLIC_KEY)
+        if not key.is_file():
+            raise NotConfigured(
+                "设置了 COUNTERSIGN_COMMAND，还要 COUNTERSIGN_PUBLIC_KEY：副署的公钥（PEM）"
+            )
+        try:
+            found.append(CounterSignatures.of(settings.COUNTERSIGN_COMMAND, key))
+        except ValueError:
+            raise NotConfigured("COUNTERSIGN_COMMAND 的引号不成对") from None
+    return found

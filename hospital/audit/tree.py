@@ -15,10 +15,12 @@ from hospital.audit.merkle import (
     full_subtrees,
     root_of,
 )
+from hospital.audit.reading import octets
 
 WIDTH: Final = 256  # hashes in a tile
 _COLUMNS: Final = 'audit_leaf ("index", event_id, hash)'
 _BITS: Final = 8  # two to the … is the width
+_PAGE: Final = 5_000  # places looked at together
 
 
 class Incomplete(Exception):
@@ -36,16 +38,19 @@ class Tree:
         self.frontier = Frontier()
         # (level, place) → root over 256**level leaves, as far as somebody asked for it.
         self._nodes: dict[tuple[int, int], bytes] = {}
+        self._within = 0  # how many leaves there are at least: what tiles can be full
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls, *, signed: int = 0) -> Self:
         """
         Return the tree over all leaves that are stored.
 
+        :param signed: how many there are at least, if nothing was removed
         :raises Incomplete:
         """
         tree = cls()
-        size = tree.stored()
+        size = tree.stored(after=signed)
+        tree._within = size
         hashes = [tree._full(start, end) for start, end in full_subtrees(size)]
         tree.frontier = Frontier(size, hashes)
         return tree
@@ -54,16 +59,33 @@ class Tree:
     def size(self) -> int:
         return self.frontier.size
 
-    def stored(self) -> int:
-        """Return how many leaves the database says there are, without counting them."""
-        last = Leaf.objects.aggregate(last=Max("index"))["last"]
-        return 0 if last is None else int(last) + 1
+    def stored(self, *, after: int) -> int:
+        """
+        Return how many leaves there are, one behind the other: what lies apart is no log's.
+
+        :param after: how many need not be counted; if the last of them is missing, the answer is
+            where the leaves before it end
+        """
+        if after and not Leaf.objects.filter(index=after - 1).exists():
+            last = Leaf.objects.filter(index__lt=after).aggregate(last=Max("index"))["last"]
+            return 0 if last is None else int(last) + 1
+        size = after
+        while True:
+            later = Leaf.objects.filter(index__gte=size).order_by("index")
+            page = list(later.values_list("index", flat=True)[:_PAGE])
+            for index in page:
+                if index != size:
+                    return size
+                size += 1
+            if len(page) < _PAGE:
+                return size
 
     def append(self, leaves: Iterable[tuple[int, bytes]]) -> None:
         """
         Add leaves, and the tiles that are full with them, in the caller's transaction.
 
         :param leaves: event ids, each with the hash of its leaf
+        :raises IntegrityError: there is a row already where one of these belongs
         """
         before, rows = self.size, []
         for event_id, hash_ in leaves:
@@ -101,6 +123,7 @@ class Tree:
         """
         start, end = subtree
         full = [(start + low, start + high) for low, high in full_subtrees(end - start)]
+        self._within = max(self._within, end, self.size)
         return Frontier(end - start, [self._full(*one) for one in full]).root()
 
     def _full(self, start: int, end: int) -> bytes:
@@ -113,13 +136,21 @@ class Tree:
     def _node(self, level: int, place: int) -> bytes:
         if (level, place) not in self._nodes:
             n = place // WIDTH
-            kept = Tile.objects.filter(level=level, n=n).values_list("hashes", flat=True).first()
-            if kept:
-                hashes = [bytes(kept[at : at + HASH_SIZE]) for at in range(0, len(kept), HASH_SIZE)]
+            if hashes := self._kept(level, n):
                 self._nodes |= {(level, n * WIDTH + at): one for at, one in enumerate(hashes)}
             else:
                 self._nodes[level, place] = root_of(self._tile(level - 1, place))
         return self._nodes[level, place]
+
+    def _kept(self, level: int, n: int) -> list[bytes]:
+        """Return the hashes of a tile; none if it cannot be full yet, whatever is stored."""
+        if (n + 1) << _BITS * (level + 1) > self._within:
+            return []
+        row = Tile.objects.filter(level=level, n=n).values_list("hashes", flat=True).first()
+        kept = octets(row)
+        if len(kept) != WIDTH * HASH_SIZE:
+            return []
+        return [kept[at : at + HASH_SIZE] for at in range(0, len(kept), HASH_SIZE)]
 
     def _tile(self, level: int, n: int) -> list[bytes]:
         first = n * WIDTH
@@ -130,7 +161,8 @@ class Tree:
 
 def _insert(rows: list[tuple[int, int, bytes]]) -> None:
     """Insert leaves as fast as the database can: a backlog may be a day's."""
-    with connection.cursor() as cursor:
+    # COPY is the driver's own: its errors would not be Django's.
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {_COLUMNS} FROM STDIN") as copy:
                 for row in rows:
@@ -141,7 +173,7 @@ def _insert(rows: list[tuple[int, int, bytes]]) -> None:
 
 def _leaves(start: int, end: int) -> list[bytes]:
     rows = Leaf.objects.filter(index__gte=start, index__lt=end).order_by("index")
-    hashes = [bytes(one) for one in rows.values_list("hash", flat=True)]
+    hashes = [octets(one) for one in rows.values_list("hash", flat=True)]
     if len(hashes) != end - start:
         raise Incomplete
     return hashes

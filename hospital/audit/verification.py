@@ -6,94 +6,30 @@ the checkpoints against the keys of who signed them. What only a copy kept elsew
 that the end was cut off together with all that spoke of it, needs that copy: an anchor.
 """
 
-import hmac
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 from django.db.models import Max
 
-from hospital.audit import guards, log, reading, sequencing
+from hospital.audit import completeness, guards, lines, log, reading, sequencing
+from hospital.audit.allowed import Allowed
+from hospital.audit.anchors import checking
 from hospital.audit.checkpoint import BadNote, Note, Verifier
+from hospital.audit.cosigned import Cosigned
 from hospital.audit.merkle import Frontier, leaf_hash
-from hospital.audit.reading import Line, Sealed
-from hospital.audit.recording import EPOCH, mac
+from hospital.audit.reading import Line, Sealed, Signed
 from hospital.audit.sequencing import tombstone
 from hospital.audit.tree import Incomplete, Tree
+from hospital.audit.verdict import LINE, Verdict
+
+__all__ = ["LATE", "SKEW", "Verdict", "continued", "verify"]
 
 LATE: Final = timedelta(seconds=60)  # an event that old has its place and is signed
 SKEW: Final = timedelta(seconds=300)  # between an event's clock and the notary's
-UNWITNESSED: Final = timedelta(minutes=15)
-KEPT: Final = 1_000  # findings of a kind told one by one; more are counted
-_LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
-
-# Column → where the canonical line says it.
-SHOWN: Final = {
-    "action": ("action",),
-    "outcome": ("outcome",),
-    "actor_type": ("actor", "type"),
-    "actor_id": ("actor", "id"),
-    "object_type": ("object", "type"),
-    "object_id": ("object", "id"),
-    "request_id": ("ctx", "req"),
-    "at_us": ("t",),
-}
 
 Told = Callable[[int, int], None]  # how many leaves of how many
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be: a stable word, a Chinese sentence, the row's id."""
-
-    kind: str
-    text: str
-    row: int | None = None
-
-
-@dataclass
-class Verdict:
-    """What was read, and what was found. `anchored` is how many notes from outside agreed."""
-
-    events: int = 0
-    sealed: int = 0
-    signed: int = 0
-    anchored: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)  # how many findings of each
-    findings: list[Finding] = field(default_factory=list)
-    unsettled: list[str] = field(default_factory=list)  # what could not be verified, and why
-    reached: Frontier = field(default_factory=Frontier)  # the tree at the last good checkpoint
-
-    @property
-    def count(self) -> int:
-        return self.kinds.total()
-
-    @property
-    def is_intact(self) -> bool:
-        return not self.count
-
-    @property
-    def altered(self) -> tuple[int, ...]:
-        """The ids of the lines that are not what was written."""
-        return tuple(
-            sorted({one.row for one in self.findings if one.kind in _LINE and one.row is not None})
-        )
-
-    def find(self, kind: str, text: str, row: int | None = None) -> None:
-        self.kinds[kind] += 1
-        if self.kinds[kind] <= KEPT:
-            self.findings.append(Finding(kind, text, row))
-
-
-_LINE: Final = {
-    "mac": "校验码不符",
-    "columns": "列与规范文本不符",
-    "leaf": "内容与封存时不同",
-}
 
 
 def verify(
@@ -111,29 +47,42 @@ def verify(
     :param anchors: notes from outside this database, already known to be signed
     :param begin: the tree an earlier run came to; what is sealed before is not read again
     """
-    verdict = Verdict()
+    verdict, allowed = Verdict(), Allowed()
     verdict.reached = begin or Frontier()
     # In this order: what the notary adds meanwhile is not taken for missing.
     signed = log.Checkpoint.objects.aggregate(last=Max("size"))["last"] or 0
-    stored = Tree().stored()
-    told(verdict.reached.size, stored)
-    walk = _Walk(verdict, verifiers, anchors, up_to=signed, at=at)
-    for chunk in reading.sealed(verdict.reached.size, stored):
+    last = reading.last()
+    told(verdict.reached.size, last + 1)
+    walk = _Walk(verdict, allowed, verifiers, anchors, up_to=signed, at=at)
+    for chunk in reading.sealed(start=verdict.reached.size, last=last):
+        allowed.turn_page()
         for leaf in chunk:
             walk.pass_by(leaf)
-        told(walk.tree.size, stored)
-    walk.end(stored)
+        told(walk.tree.size, last + 1)
+    walk.end(last + 1)
     _earlier_anchors(verdict, anchors, before=begin.size if begin else 0)
-    _unsealed(verdict, at)
+    _unsealed(verdict, allowed, at)
+    allowed.settle(verdict, last=last)
+    _receipts(verdict, after=begin.size if begin else 0)
+    for table, row in completeness.unrecorded():
+        verdict.find("unrecorded", f"没有留痕的改动：{table} {row}")
     for fault in guards.drift(connection):
         verdict.find("guards", f"数据库防护{fault}")
     return verdict
 
 
+def _receipts(verdict: Verdict, *, after: int) -> None:
+    try:
+        for text, pk in checking.faults(after=after):
+            verdict.find("receipt", text, pk)
+    except checking.Unusable as exc:
+        verdict.unsettled.append(str(exc))
+
+
 def continued(begin: Frontier) -> bool:
     """Return whether the tree an earlier run came to is still one that was signed."""
-    row = log.Checkpoint.objects.filter(size=begin.size).first()
-    return row is not None and bytes(row.root) == begin.root()
+    row = next(reading.checkpoints(after=begin.size - 1, up_to=begin.size), None)
+    return row is not None and row.root == begin.root()
 
 
 class _Walk:
@@ -142,25 +91,26 @@ class _Walk:
     def __init__(
         self,
         verdict: Verdict,
+        allowed: Allowed,
         verifiers: Sequence[Verifier],
         anchors: Sequence[Note],
         *,
         up_to: int,
         at: datetime,
     ) -> None:
-        self._verdict, self._verifiers, self._at = verdict, verifiers, at
+        self._verdict, self._allowed, self._verifiers, self._at = verdict, allowed, verifiers, at
         self.tree = verdict.reached.copy()
-        self._start = self._from = self.tree.size
+        self._from = self.tree.size
         self._is_whole = True  # no leaf was missing so far: roots can be told
-        self._checkpoints = reading.checkpoints(after=self._start, up_to=up_to)
+        self._checkpoints = reading.checkpoints(after=self._from, up_to=up_to)
         self._next = next(self._checkpoints, None)
         self._earliest: datetime | None = None  # when the last checkpoint was signed
-        self._witnessed = _Witnessed(verifiers)
+        self._cosigned = Cosigned(verifiers)
         self._unsigned: Line | None = None
         self._anchors: dict[int, list[Note]] = {}
         for note in anchors:
-            self._anchors.setdefault(note.checkpoint.size, []).append(note)
-        verdict.anchored += len(self._anchors.pop(0, ()))  # of nothing, with which all agree
+            if note.checkpoint.size > self._from:
+                self._anchors.setdefault(note.checkpoint.size, []).append(note)
         self._has_key = any(not one.is_witness for one in verifiers)
 
     def pass_by(self, leaf: Sealed) -> None:
@@ -175,21 +125,23 @@ class _Walk:
     def end(self, stored: int) -> None:
         """Say what the checkpoints and anchors beyond the last leaf say."""
         verdict = self._verdict
-        if self._is_whole and self.tree.size != stored:
-            verdict.find("gap", f"封存序号 {self.tree.size} 至 {stored - 1} 缺失")
-            self._is_whole = False
         if self._next and self._next.size > stored:
             verdict.find(
                 "truncated", f"检查点说有 {self._next.size} 条，数据库只有 {stored} 条：被截断"
             )
-        for size in sorted(size for size in self._anchors if size > stored):
-            said = f"TRUNCATED 外部锚点说有 {size} 条，数据库只有 {stored} 条：被截断"
-            verdict.find("truncated", said)
+        elif self._next:  # leaves are missing before it
+            self._check(self._next)
+        for size, notes in sorted(self._anchors.items()):
+            if size > stored:
+                said = f"TRUNCATED 外部锚点说有 {size} 条，数据库只有 {stored} 条：被截断"
+                verdict.find("truncated", said)
+            else:
+                _forked(verdict, notes)
         if self._is_whole and not _agrees(self.tree):
             verdict.find("tile", "散列块与封存的散列不符")
-        if self._unsigned and self._at - _time(self._unsigned) > LATE:
+        if self._unsigned and self._at - lines.time(self._unsigned) > LATE:
             verdict.find("unsigned", f"封存序号 {verdict.reached.size} 起超过 60 秒没有签名")
-        if fault := self._witnessed.fault(self._at):
+        if fault := self._cosigned.fault(self._at):
             verdict.find("witness", fault)
         if not self._has_key and verdict.reached.size:
             verdict.unsettled.append("没有留痕的公钥（TRAIL_VERIFIERS），签名未核验")
@@ -197,19 +149,33 @@ class _Walk:
     def _judge(self, leaf: Sealed) -> None:
         line, find = leaf.line, self._verdict.find
         if line.id is None:
-            when = "封存之前" if leaf.hash == leaf_hash(tombstone(leaf.event_id)) else "封存之后"
-            find("removed", f"留痕 {leaf.event_id} 在{when}被删除", leaf.event_id)
+            is_tombstone = leaf.hash == leaf_hash(tombstone(leaf.event_id))
+            if is_tombstone or not self._allowed.is_pruned(leaf.place):
+                when = "封存之前" if is_tombstone else "封存之后"
+                find("removed", f"留痕 {leaf.event_id} 在{when}被删除", leaf.event_id)
             return
         self._verdict.events += 1
-        if leaf.hash != leaf_hash(line.payload.encode()):
-            find("leaf", f"留痕 {line.id} {_LINE['leaf']}", line.id)
-        _judge(line, self._verdict)
+        if self._allowed.is_redacted(leaf):
+            if not lines.is_coded(line):
+                find("mac", f"留痕 {line.id} {LINE['mac']}", line.id)
+            return
+        is_sealed_so = leaf.hash == leaf_hash(reading.encoded(line.payload))
+        if not is_sealed_so:
+            find("leaf", f"留痕 {line.id} {LINE['leaf']}", line.id)
+        if _judge(line, self._verdict) and is_sealed_so:
+            self._allowed.hear(line, place=leaf.place)
+        self._time(line)
+
+    def _time(self, line: Line) -> None:
+        """Compare the event's clock with the notary's, or note that nothing signed it yet."""
         if self._next is None:
             self._unsigned = self._unsigned or line
             return
-        at = _time(line)
-        if at > self._next.created_at + SKEW or (self._earliest and at < self._earliest - SKEW):
-            find("clock", f"留痕 {line.id} 的时间与封存时间相差超过 300 秒", line.id)
+        at, signed_at = lines.time(line), self._next.created_at
+        is_ahead = signed_at is not None and at > signed_at + SKEW
+        if is_ahead or (self._earliest and at < self._earliest - SKEW):
+            said = f"留痕 {line.id} 的时间与封存时间相差超过 300 秒"
+            self._verdict.find("clock", said, line.id)
 
     def _arrive(self) -> None:
         """Compare the tree with whoever stated its root at this size."""
@@ -221,21 +187,21 @@ class _Walk:
                 self._earliest = self._next.created_at
             self._from = size
             self._next = next(self._checkpoints, None)
-        for note in self._anchors.get(size, ()):
+        for note in self._anchors.pop(size, ()):
             if self._is_whole and note.checkpoint.root == self.tree.root():
                 self._verdict.anchored += 1
             else:
-                self._verdict.find(
-                    "forked", f"FORKED 外部锚点（{size} 条）的根与数据库不符：被改写"
-                )
+                _forked(self._verdict, [note])
 
-    def _check(self, row: log.Checkpoint) -> None:
+    def _check(self, row: Signed) -> None:
         verdict, root = self._verdict, self.tree.root()
-        verdict.signed = row.size
+        verdict.signed = self.tree.size
         said = f"检查点（{row.size} 条）"
-        if not self._is_whole or bytes(row.root) != root:
+        if not self._is_whole or row.root != root:
             verdict.find("root", f"{said}的根与封存的散列不符", row.size)
             return
+        if row.created_at is None:
+            verdict.find("signature", f"{said}的时间不是时间", row.size)
         try:
             note = Note.parse(row.note)
             checkpoint = note.checkpoint
@@ -247,39 +213,8 @@ class _Walk:
         except BadNote:
             verdict.find("signature", f"{said}没有有效签名", row.size)
             return
-        self._witnessed.see(note)
+        self._cosigned.see(note)
         verdict.reached = self.tree.copy()
-
-
-class _Witnessed:
-    """Whether a witness went along with the log, as far as its keys are known."""
-
-    def __init__(self, verifiers: Sequence[Verifier]) -> None:
-        self._verifiers = [one for one in verifiers if one.is_witness]
-        self._late: dict[int, str] = {}
-        if self._verifiers:
-            late = log.Anchor.objects.filter(sink="witness").values_list("size", "receipt")
-            self._late = dict(late)
-        self._has_seen = self._is_last = False
-        self._when: datetime | None = None
-
-    def see(self, note: Note) -> None:
-        self._has_seen, self._is_last = True, False
-        lines = self._late.get(note.checkpoint.size, "").splitlines(keepends=True)
-        for witness in self._verifiers:
-            try:
-                seconds = note.with_lines(lines).verify(witness)
-            except BadNote:
-                continue
-            self._is_last = True
-            self._when = EPOCH + timedelta(seconds=seconds or 0)
-
-    def fault(self, at: datetime) -> str:
-        if not self._verifiers or not self._has_seen or self._is_last:
-            return ""
-        if self._when and at - self._when <= UNWITNESSED:
-            return ""
-        return "最近的检查点超过 15 分钟没有见证方签名"
 
 
 def _verify(note: Note, by: Sequence[Verifier]) -> None:
@@ -301,26 +236,34 @@ def _earlier_anchors(verdict: Verdict, anchors: Sequence[Note], *, before: int) 
     tree = Tree()
     for note in anchors:
         checkpoint = note.checkpoint
-        if 0 < checkpoint.size <= before:
-            try:
-                same = tree.root_at(checkpoint.size) == checkpoint.root
-            except Incomplete:
-                same = False
-            if same:
-                verdict.anchored += 1
-            else:
-                said = f"FORKED 外部锚点（{checkpoint.size} 条）的根与数据库不符：被改写"
-                verdict.find("forked", said)
+        if checkpoint.size > before:
+            continue
+        try:
+            # With the tree of nothing all agree.
+            same = not checkpoint.size or tree.root_at(checkpoint.size) == checkpoint.root
+        except Incomplete:
+            same = False
+        if same:
+            verdict.anchored += 1
+        else:
+            _forked(verdict, [note])
 
 
-def _unsealed(verdict: Verdict, at: datetime) -> None:
+def _forked(verdict: Verdict, notes: Sequence[Note]) -> None:
+    for note in notes:
+        said = f"FORKED 外部锚点（{note.checkpoint.size} 条）的根与数据库不符：被改写"
+        verdict.find("forked", said)
+
+
+def _unsealed(verdict: Verdict, allowed: Allowed, at: datetime) -> None:
     for pk, line in reading.pending():
         if line.id is None:
             verdict.find("removed", f"留痕 {pk} 在封存之前被删除", pk)
             continue
         verdict.events += 1
-        _judge(line, verdict)
-        if at - _time(line) > LATE:
+        if _judge(line, verdict):
+            allowed.hear(line)
+        if at - lines.time(line) > LATE:
             verdict.find("pending", f"留痕 {pk} 超过 60 秒没有封存", pk)
     for pk, line in reading.hidden():
         verdict.events += 1
@@ -328,32 +271,9 @@ def _unsealed(verdict: Verdict, at: datetime) -> None:
         verdict.find("hidden", f"留痕 {pk} 绕过了封存", pk)
 
 
-def _judge(line: Line, verdict: Verdict) -> None:
-    for kind in _faults(line):
-        verdict.find(kind, f"留痕 {line.id} {_LINE[kind]}", line.id)
-
-
-def _faults(line: Line) -> Iterator[str]:
-    if not hmac.compare_digest(mac(line.payload), reading.octets(line.mac)):
-        yield "mac"
-    try:
-        said = json.loads(line.payload)
-        same = said["uid"].replace("-", "") == str(line.uid).replace("-", "") and all(
-            getattr(line, column) == _at(said, path) for column, path in SHOWN.items()
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        same = False
-    if not same:
-        yield "columns"
-
-
-def _at(said: dict[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = said
-    for name in path:
-        value = value[name]
-    return value
-
-
-def _time(line: Line) -> datetime:
-    stated = line.at_us if isinstance(line.at_us, int) else 0
-    return EPOCH + timedelta(microseconds=min(max(stated, 0), _LATEST))
+def _judge(line: Line, verdict: Verdict) -> bool:
+    """Find what is the matter with a line; return whether nothing is."""
+    found = list(lines.faults(line))
+    for kind in found:
+        verdict.find(kind, f"留痕 {line.id} {LINE[kind]}", line.id)
+    return not found

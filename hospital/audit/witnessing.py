@@ -1,14 +1,19 @@
 """Asking a witness to cosign: the log's side of https://c2sp.org/tlog-witness."""
 
 import base64
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
 
 from hospital.audit.checkpoint import BadNote, Note, Verifier
 
+PATIENCE: Final = 10.0  # seconds for one answer, from the first byte sent to the last received
+LARGEST: Final = 64 * 1024  # bytes of an answer; one has a few lines
 _TRIES: Final = 3  # how often it may say that it is elsewhere
 
 
@@ -31,11 +36,14 @@ class Witness:
 
     :param http: its base URL is the witness's submission prefix
     :param verifiers: its keys; what anybody else signed is dropped
+    :param patience: seconds for an answer; a timeout of `http` begins anew with each byte
     """
 
     http: httpx.Client
     verifiers: Sequence[Verifier]
     cosigned: int = 0  # the size it is believed to have cosigned last
+    patience: float = PATIENCE
+    _asking: threading.Thread | None = field(default=None, init=False, repr=False)
 
     def cosign(self, note: Note, *, proof: Callable[[int], list[bytes]]) -> tuple[str, ...]:
         """
@@ -67,11 +75,39 @@ class Witness:
 
     def _asked(self, note: Note, proof: list[bytes]) -> httpx.Response:
         hashes = "".join(f"{base64.b64encode(one).decode()}\n" for one in proof)
-        body = f"old {self.cosigned}\n{hashes}\n{note}"
+        body = f"old {self.cosigned}\n{hashes}\n{note}".encode()
+        if self._asking and self._asking.is_alive():  # never more than one that is not listened to
+            raise Away("still answering")
+        answers: queue.SimpleQueue[httpx.Response | Exception] = queue.SimpleQueue()
+        # In a thread, because nothing else bounds how slowly the head of an answer may come.
+        self._asking = threading.Thread(target=self._ask, args=(body, answers), daemon=True)
+        self._asking.start()
         try:
-            return self.http.post("add-checkpoint", content=body.encode())
-        except httpx.HTTPError as exc:
-            raise Away(type(exc).__name__) from None
+            answer = answers.get(timeout=self.patience)
+        except queue.Empty:
+            raise Away("too slow") from None
+        if isinstance(answer, httpx.HTTPError):
+            raise Away(type(answer).__name__)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _ask(self, body: bytes, answers: "queue.SimpleQueue[httpx.Response | Exception]") -> None:
+        try:
+            answers.put(self._answer(body))
+        except Exception as exc:  # noqa: BLE001 (raised in the thread that waits)
+            answers.put(exc)
+
+    def _answer(self, body: bytes) -> httpx.Response:
+        until = time.monotonic() + self.patience
+        content = b""
+        plain = {"Accept-Encoding": "identity"}
+        with self.http.stream("POST", "add-checkpoint", content=body, headers=plain) as answer:
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > LARGEST or time.monotonic() > until:
+                    raise Away("too much, or too slow")
+        return httpx.Response(answer.status_code, content=content)
 
     def _elsewhere(self, answer: httpx.Response, *, at_most: int) -> int:
         try:

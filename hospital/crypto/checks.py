@@ -90,8 +90,8 @@ def admin_leaves_sealed_fields_alone(**_: Any) -> list[CheckMessage]:
             id="crypto.E012",
         )
         for site in all_sites
-        for model, admin in site._registry.items()  # noqa: SLF001 (there is no other way)
-        for option, paths in _used_by(admin)
+        for admin in site._registry.values()  # noqa: SLF001 (there is no other way)
+        for model, option, paths in _used_by(admin)
         for field in _among(model, paths)
     ]
 
@@ -155,15 +155,19 @@ def _constrained(meta: Any) -> Iterator[str]:
             yield from _paths(getattr(one, part, None))
 
 
-def _used_by(admin: Any) -> Iterator[tuple[str, Iterable[str]]]:
+def _used_by(admin: Any) -> Iterator[tuple[type[models.Model], str, Iterable[str]]]:
     for option in ("search_fields", "list_filter", "ordering", "list_display", "list_editable"):
-        yield option, _paths(getattr(admin, option))
-    yield "date_hierarchy", _paths(admin.date_hierarchy)
+        yield admin.model, option, _paths(getattr(admin, option))
+    yield admin.model, "date_hierarchy", _paths(admin.date_hierarchy)
     for shown in admin.list_display:
         method = (
             shown if callable(shown) else getattr(admin, shown, getattr(admin.model, shown, None))
         )
-        yield "display(ordering=…)", _paths(getattr(method, "admin_order_field", None))
+        order = getattr(method, "admin_order_field", None)
+        yield admin.model, "display(ordering=…)", _paths(order)
+    for form in (admin, *admin.inlines):
+        for option in ("fields", "readonly_fields", "fieldsets"):
+            yield form.model, option, _paths(getattr(form, option))
 
 
 def _paths(named: Any) -> Iterator[str]:
@@ -174,6 +178,8 @@ def _paths(named: Any) -> Iterator[str]:
     elif isinstance(named, Q):
         for child in named.children:
             yield from _paths(child)
+    elif isinstance(named, dict):  # of a fieldset
+        yield from _paths(list(named.values()))
     elif isinstance(named, list | tuple):
         for one in named:
             yield from _paths(one)

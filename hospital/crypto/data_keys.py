@@ -24,7 +24,7 @@ from hospital.crypto import epochs
 from hospital.crypto.committed import Committed
 from hospital.crypto.epochs import Epoch
 from hospital.crypto.models import DataKey, key_database
-from hospital.crypto.sealing import Unopenable, header_of
+from hospital.crypto.sealing import Unopenable, UnsupportedSuite, header_of
 from hospital.crypto.suites import Key, Suite
 from hospital.crypto.wrapping import WrongKey, check_value, checked, unwrap, wrap
 from hospital.errors import Refusal
@@ -332,7 +332,7 @@ def _remember_all(subjects: Iterable[UUID]) -> set[UUID]:
         found.add(subject)
         try:
             secret = _opened(row)
-        except (WrongKey, SubjectForgotten):
+        except (WrongKey, SubjectForgotten, UnsupportedSuite):
             continue
         opened[subject.int, secret.generation] = opened[subject.int] = secret
     _known.put_all(opened, seconds=settings.KEY_CACHE_SECONDS, using=key_database())
@@ -364,6 +364,9 @@ def _unwrapped(row: _Row) -> tuple[Suite, bytes]:
     subject, generation, number, wrapped, _check, epoch_pk, epoch_check = row
     if wrapped is None:
         raise SubjectForgotten
-    suite, epoch = _SUITES[number], epochs.opened(epoch_pk, bytes(epoch_check))
+    suite = _SUITES.get(number)
+    if suite is None:
+        raise UnsupportedSuite
+    epoch = epochs.opened(epoch_pk, bytes(epoch_check))
     aad = wrapping_aad(subject, generation, suite, epoch)
     return suite, unwrap(epoch.key, bytes(wrapped), aad=aad)

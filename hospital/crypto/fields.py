@@ -15,8 +15,10 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldError, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col
 from django.db.models.lookups import IsNull
+from django.db.models.sql.compiler import SQLCompiler
 
 from hospital.crypto import keyring
 from hospital.crypto.attributes import SealedAttribute, held_by, refresh_unopened, text_of
@@ -42,7 +44,7 @@ class SealedField(_TextField):
     `context` is a label such as ``patient.name``, unique in the project and never
     changed. `subject` says whose key seals: ``"pk"`` the row itself is the patient, the
     attname of a foreign key to one, or a fixed UUID. `max_length` counts characters.
-    `searchable` is the sentence added to a refused query, saying what to use instead.
+    `searchable` is added to a refused query and says what to use instead.
     None is NULL; the empty string is a value, sealed like any other.
     """
 
@@ -245,6 +247,19 @@ class SealedField(_TextField):
 
     get_db_prep_save = get_db_prep_value  # the inherited one lets any expression through
 
+    def get_placeholder(
+        self, value: Any, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> str:
+        """
+        Let a value be inserted or updated.
+
+        :raises FieldError: for `update_conflicts`: the row that is there keeps its key and its
+            patient, and what was sealed for the new one could not be read in it
+        """
+        if getattr(compiler.query, "on_conflict", None) is OnConflict.UPDATE:
+            self.refuse("用 update_conflicts 写入，请逐行 save()")
+        return "%s"
+
     def get_lookup(self, lookup_name: str) -> type[IsNull]:
         if lookup_name != "isnull":
             self.refuse(f"查询条件 {lookup_name}")
@@ -262,8 +277,7 @@ class SealedField(_TextField):
 
     def refuse(self, what: str) -> NoReturn:
         """:raises FieldError: always, naming the field and what can be searched."""
-        hint = f"；{self.searchable}" if self.searchable else ""
-        raise FieldError(f"{self.context} 已封存，不能{what}{hint}")
+        raise FieldError(f"{self.context} 已封存，不能{what}；{self.searchable or '它不能查找'}")
 
     # Wherever else Django would take the value from.
 

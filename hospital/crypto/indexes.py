@@ -6,11 +6,14 @@ date. A digest of a surname, a prefix, a ward or a year is read back by counting
 refuses to make one.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import FieldError
 from django.db import models
 from django.db.models import Q
 
@@ -20,6 +23,29 @@ from hospital.crypto.normalising import OPAQUE, Normaliser, named
 from hospital.crypto.sealing import pack
 
 DIGEST_BITS: Final = 128  # what must be unique
+
+_HEX: Final = re.compile("[0-9a-f]+")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def discreet(act: Callable[P, R]) -> Callable[P, R]:
+    """Let an error leave `act` without the frames that hold what it was given."""
+
+    @wraps(act)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        fault: Exception
+        try:
+            return act(*args, **kwargs)
+        except UnicodeError:  # quotes the value
+            fault = ValueError("a value to be indexed is not Unicode text")
+        except Exception as exc:  # noqa: BLE001 (whatever it is, it goes on)
+            fault = exc.with_traceback(None)
+        del args, kwargs
+        raise fault
+
+    return call
 
 
 class Spread(Enum):
@@ -80,6 +106,7 @@ class BlindIndex:
         """
         return index_keys(self.label, normaliser=self.normaliser.name)
 
+    @discreet
     def matching(self, *values: str) -> Q:
         """
         Return the condition that finds rows by these values.
@@ -90,6 +117,7 @@ class BlindIndex:
         secret = self.keys().active
         return Q(**{self.columns[secret.slot]: self.digest(secret, values)})
 
+    @discreet
     def digest_of(self, instance: models.Model, secret: IndexSecret) -> str | None:
         """Return what the column of this version should hold for a row; None for nothing."""
         try:
@@ -147,6 +175,19 @@ class _Slot(models.CharField):  # type: ignore[type-arg]
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
 
+    def get_prep_value(self, value: Any) -> Any:
+        """
+        Let digests pass.
+
+        :raises FieldError: anything else, which may be what the digest is of
+        """
+        if self.index is None or value is None:
+            return value
+        if isinstance(value, str) and len(value) == self.max_length and _HEX.fullmatch(value):
+            return value
+        del value  # a traceback shows the variables of this frame
+        raise FieldError(f"{self.name} holds digests: ask {self.index.label} for one")
+
     def pre_save(self, model_instance: models.Model, add: bool) -> str | None:
         """
         Digest the row anew: what an instance was loaded with may be of another version.
@@ -161,6 +202,7 @@ class _Slot(models.CharField):  # type: ignore[type-arg]
         return value
 
 
+@discreet
 def token_digests(label: str, token: str) -> tuple[str, ...]:
     """
     Return the digests a short-lived random token may be kept under: write the first, find by any.
@@ -176,6 +218,7 @@ def token_digests(label: str, token: str) -> tuple[str, ...]:
     return tuple(digest(one, label, (token,), bits=DIGEST_BITS) for one in ordered)
 
 
+@discreet
 def digest(secret: IndexSecret, label: str, values: Sequence[str], *, bits: int) -> str:
     """
     Return the leftmost `bits` of the keyed digest of `values`, as lowercase hex.
@@ -183,7 +226,7 @@ def digest(secret: IndexSecret, label: str, values: Sequence[str], *, bits: int)
     :raises ValueError: a value is not Unicode text
     """
     rule = named(secret.normaliser)
-    parts = (_utf8(rule.apply(value)) for value in values)
+    parts = [rule.apply(value).encode() for value in values]
     message = pack(b"hfe-ix", label.encode(), rule.name.encode(), *parts)
     return secret.mac.digest(message).hex()[: bits // 4]
 
@@ -195,11 +238,3 @@ def blind_indexes(model: type[models.Model]) -> list[BlindIndex]:
 
 def _attributes(model: type[models.Model]) -> list[Any]:
     return [value for cls in model.__mro__ for value in vars(cls).values()]
-
-
-def _utf8(value: str) -> bytes:
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        # The original would carry the value.
-        raise ValueError("a value to be indexed is not Unicode text") from None

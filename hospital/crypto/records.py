@@ -6,7 +6,7 @@ of a list fetched at once, the blind indexes written whenever what they stand fo
 clear words for what cannot work.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -88,15 +88,18 @@ class SealedQuerySet(models.QuerySet[M_co]):
         """
         rows: SealedQuerySet[M_co] = self
         for field in sealed_fields(self.model):
-            if not field.placed_by.isdisjoint(kwargs):
-                field.refuse("用 update() 移到别的行或患者，请逐行 save()")
             value = kwargs.get(field.name)
-            if value is None:
-                continue
-            if not isinstance(value, Sealed) or value.row is None or value.subject is None:
-                field.refuse("用 update() 写入，请赋值后 save()")
-            rows = rows.filter(pk=value.row)  # in any other it could not be read
-        return models.QuerySet.update(rows, **kwargs)
+            if fault := _fault_of_update(field, kwargs):
+                del value
+                kwargs.clear()  # a traceback shows the variables of this frame
+                field.refuse(fault)
+            if value is not None:
+                rows = rows.filter(pk=value.row)  # in any other it could not be read
+        try:
+            return models.QuerySet.update(rows, **kwargs)
+        except FieldError:
+            kwargs.clear()  # likewise
+            raise
 
     def _sealed_for(self, objs: Collection[M_co]) -> Iterator[UUID]:
         """Yield the subjects these objects hold values of, as often as they do."""
@@ -118,6 +121,17 @@ class SealedQuerySet(models.QuerySet[M_co]):
             if not some:
                 return
             yield from some
+
+
+def _fault_of_update(field: SealedField, kwargs: Mapping[str, Any]) -> str:
+    if not field.placed_by.isdisjoint(kwargs):
+        return "用 update() 移到别的行或患者，请逐行 save()"
+    value = kwargs.get(field.name)
+    if value is None or (
+        isinstance(value, Sealed) and value.row is not None and value.subject is not None
+    ):
+        return ""
+    return "用 update() 写入，请赋值后 save()"
 
 
 class SealedModel(models.Model):

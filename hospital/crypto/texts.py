@@ -108,6 +108,9 @@ class Pending:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pending":
         return self
 
+    def __getstate__(self) -> object:
+        raise TypeError(f"the state of {mask(self.context)} is its text")
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self.sealed is None:
             raise TypeError(f"{self.context} is not saved yet, and its text is not pickled")

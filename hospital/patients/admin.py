@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin
+from hospital.crypto.keyring import SubjectForgotten
+from hospital.crypto.sealing import Unopenable
 from hospital.patients import viewing
 from hospital.patients.models import Patient
 from hospital.roles import May
@@ -32,11 +34,11 @@ class PatientAdmin(GrantedAdmin):
 
     @admin.display(description="姓名（脱敏）")
     def masked_name(self, patient: Patient) -> str:
-        return patient.masked_name
+        return _shown(lambda: patient.masked_name)
 
     @admin.display(description="证件号码（脱敏）")
     def masked_document(self, patient: Patient) -> str:
-        return patient.masked_document
+        return _shown(lambda: patient.masked_document)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
@@ -49,6 +51,16 @@ class PatientAdmin(GrantedAdmin):
     ) -> HttpResponse:
         _looked(request, [context["original"]])
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _shown(read: Callable[[], str]) -> str:
+    """Return what is read; one patient who cannot be read does not take the page with them."""
+    try:
+        return read()
+    except SubjectForgotten:
+        return "已依法删除"
+    except Unopenable:
+        return "无法打开，请告诉安全管理员"
 
 
 def _looked(request: HttpRequest, patients: Sequence[Patient]) -> None:

@@ -4,6 +4,7 @@ from typing import Self, TypeVar
 from django.db import IntegrityError, models, transaction
 from uuid6 import uuid7
 
+from hospital.audit.coverage import changes_recorded
 from hospital.crypto.fields import SealedField
 from hospital.crypto.indexes import BlindIndex, Spread
 from hospital.crypto.normalising import PERSON_NAME
@@ -34,6 +35,7 @@ class PatientQuerySet(SealedQuerySet["Patient"]):
         return self.filter(Patient.by_name_and_birth.matching(name, born.isoformat()))
 
 
+@changes_recorded()
 class Patient(SealedModel):
     """
     A person the hospital knows. Name and document are sealed under a key of their own.
@@ -43,13 +45,18 @@ class Patient(SealedModel):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     number = models.CharField("患者编号", max_length=16, unique=True, editable=False)
-    real_name = SealedField("姓名", context="patient.real_name", max_length=128)
+    real_name = SealedField(
+        "姓名",
+        context="patient.real_name",
+        max_length=128,
+        searchable="与出生日期一起用 Patient.objects.named()",
+    )
     document_type = models.PositiveSmallIntegerField("证件类型", choices=DocumentType.choices)
     document_number = SealedField(
         "证件号码",
         context="patient.document_number",
         max_length=64,
-        searchable="Patient.objects.with_document()",
+        searchable="请用 Patient.objects.with_document()",
     )
     created_at = models.DateTimeField("建档时间", editable=False)
 
@@ -104,13 +111,19 @@ class WechatAccountQuerySet(SealedQuerySet["WechatAccount"]):
         return first_or_save(self.with_openid(appid, openid), fresh)
 
 
+@changes_recorded(on="patient", facts=["patient", "before"])
 class WechatAccount(SealedModel):
     """How WeChat calls a patient, per appid: a second visit is recognised by it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="wechat_accounts")
     appid = models.CharField(max_length=32)
-    openid = SealedField(context="wechat_account.openid", subject="patient_id", max_length=128)
+    openid = SealedField(
+        context="wechat_account.openid",
+        subject="patient_id",
+        max_length=128,
+        searchable="请用 WechatAccount.objects.with_openid()",
+    )
     created_at = models.DateTimeField()
 
     by_openid = BlindIndex(
@@ -140,6 +153,7 @@ class WechatUnionQuerySet(SealedQuerySet["WechatUnion"]):
         return first_or_save(self.with_union_id(union_id), fresh)
 
 
+@changes_recorded(on="patient", facts=["patient", "before"])
 class WechatUnion(SealedModel):
     """How WeChat calls a patient under every appid of the hospital's open platform account."""
 
@@ -165,6 +179,7 @@ class WechatUnion(SealedModel):
         return (self.union_id or "",)
 
 
+@changes_recorded(on="patient")
 class Identification(models.Model):
     """How and when somebody's identity was established. One row per time it was."""
 

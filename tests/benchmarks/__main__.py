@@ -1,6 +1,6 @@
 """
 What we cost: asking WeChat, beside the work nobody can avoid; sealed fields, beside plain ones;
-answering terminals, beside a bare view. `make bench`.
+answering terminals, beside a bare view; the trail, beside none. `make bench`.
 
 Ends with 1 if a goal was missed in three quarters of the rounds, else with 0: a noisy machine
 proves nothing either way.
@@ -22,6 +22,7 @@ from tests.benchmarks import api, cases, finding, rotation, servers
 from tests.benchmarks.cases import CASES, THREADS, Case, Ratio
 from tests.benchmarks.lines import Goal, Line, printed
 from tests.benchmarks.paired import Quartiles, Rounds, measure
+from tests.benchmarks.trail import figures
 
 ROUNDS = {"quick": 15, "full": 45}
 ROUNDS_OF_API = {"quick": 9, "full": 27}
@@ -29,7 +30,9 @@ RSA_OPERATIONS = 4  # sign, verify, decrypt twice
 LIBRARIES = (
     "cryptography",
     "django",
+    "django-auditlog",
     "django-fernet-encrypted-fields",
+    "django-simple-history",
     "djangorestframework",
     "granian",
     "httpx",
@@ -48,6 +51,7 @@ def main() -> int:
         lines += printed(_line(ratio, rounds) for ratio in case.ratios)
     lines += printed(_rotating())
     lines += printed(_finding(finding.PATIENTS[asked.profile]))
+    lines += printed(_trail(asked.profile))
     lines += printed(_counts())
     lines += _answering(
         ROUNDS_OF_API[asked.profile], everywhere=asked.profile == "full", costs=costs
@@ -106,6 +110,15 @@ def _finding(patients: int) -> Iterator[Line]:
         found = finding.measure(services.postgresql, Path(var), patients=patients)
     how = f"wall, {finding.ROUNDS} rounds, {patients:,} patients, PostgreSQL"
     yield Line("S9", "find_by_document/plain", found, Goal(2.0), how)
+
+
+def _trail(profile: str) -> Iterator[Line]:
+    """Measure the trail, where there is a PostgreSQL: what it is made for."""
+    if services := servers.services():
+        yield from figures.lines(profile, services.postgresql)
+        return
+    print("no PostgreSQL and Redis here: of the trail only what SQLite can tell")
+    yield from figures.on_sqlite(profile)
 
 
 def _counts() -> Iterator[Line]:

@@ -19,8 +19,23 @@ from django.apps import apps
 from hospital.crypto.fields import SealedField
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def sealed_columns():
+    columns = [column for model in apps.get_models() for column in model._meta.local_fields]
+    return [column for column in columns if isinstance(column, SealedField)]
+
+
+def sealed_names():
+    return {column.attname for column in sealed_columns()}
+
+
 # For what is kept elsewhere than in a sealed field; and, lower down, the keys themselves.
-WORDS = {"open_text", "seal_text", "unseal", "data_key", "data_key_of"}
+WORDS = {
+    "open_text", "seal_text", "unseal", "data_key", "data_key_of", "durable_key_of", "remembered",
+    "text_of", "held_by", "bare_decrypt",
+}  # fmt: skip
+APPS = ("hospital", "faceauth", "devices")
 # What any module may import of hospital.crypto; of `sealing`, only what it raises.
 ROOMS = {
     "fields",
@@ -31,6 +46,9 @@ ROOMS = {
     "normalising",
     "records",
 }
+# A name, or a path to one: "real_name", "patient.real_name", "{0.real_name}".
+LABELS = {column.context for column in sealed_columns()} | {"wechat.answer"}  # name no attribute
+DOTTED = re.compile(r"{?\w+(\.\w+)*}?")
 # A name so common that it is looked for only where the model is named.
 COMMON = {"body": "StoredAnswer"}
 
@@ -73,6 +91,11 @@ WORKER = {
     "hospital/patients/enrolment.py enrol: real_name": (
         "the name on record is compared with the one WeChat states; neither leaves"
     ),
+    "hospital/patients/identity.py _identity: real_name": (
+        "digested with a salt as it is put on record, and when an operator compares it with the"
+        " trail; neither leaves"
+    ),
+    "hospital/patients/identity.py _identity: document_number": "likewise",
     "faceauth/onboarding.py _answer: face_sid": "WeChat is asked about it",
     "faceauth/onboarding.py _answer: answer": "WeChat's verified answer is read, then dropped",
     "faceauth/flight.py Flight.rawdata: open_text": "a terminal's rawdata, for WeChat",
@@ -105,6 +128,8 @@ NAMESAKES = {
     "hospital/patients/models.py WechatAccount: openid": "the name of an index's part",
     "hospital/patients/recognition.py recognise: union_id": "a word of the trail: known by what",
     "hospital/patients/recognition.py recognise: openid": "a word of the trail: known by what",
+    "faceauth/models/session.py -: face_sid": "a column that changes without an event",
+    "faceauth/models/session.py -: answer": "likewise",
     "faceauth/sighting.py recognise: openid": "a word of the trail: known by what",
     "faceauth/onboarding.py _enrol: real_name": "WeChat's Identity",
     "faceauth/onboarding.py _enrol: document_number": "WeChat's Identity, and a Person",
@@ -145,8 +170,17 @@ class Reading(ast.NodeVisitor):
             self._note(node.attr)
         self.generic_visit(node)
 
-    def visit_Constant(self, node):  # list_display, fields, getattr, values_list
-        self._note(node.value)
+    def visit_Constant(self, node):  # list_display, fields, getattr, values_list, source="a.b"
+        if not isinstance(node.value, str) or node.value in LABELS:
+            return
+        if DOTTED.fullmatch(node.value):
+            for name in node.value.strip("{}").split("."):
+                self._note(name)
+
+    def visit_MatchClass(self, node):
+        for name in node.kwd_attrs:
+            self._note(name)
+        self.generic_visit(node)
 
     def visit_Name(self, node):
         if node.id in WORDS:
@@ -160,15 +194,6 @@ class Reading(ast.NodeVisitor):
     def _note(self, name):
         if isinstance(name, str) and name in self.names:
             self.found.add(f"{'.'.join(self.where) or '-'}: {name}")
-
-
-def sealed_names():
-    return {
-        column.attname
-        for model in apps.get_models()
-        for column in model._meta.local_fields
-        if isinstance(column, SealedField)
-    }
 
 
 def not_searched():
@@ -185,7 +210,7 @@ def not_searched():
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
     apart = not_searched()
-    for app in ("hospital", "faceauth", "devices"):
+    for app in APPS:
         for file in sorted((ROOT / app).rglob("*.py")):
             path = file.relative_to(ROOT).as_posix()
             if "/migrations/" not in path and not path.startswith(apart):
@@ -271,9 +296,11 @@ def imported(tree):
 
 def test_no_template_asks_for_a_sealed_value():
     asked = re.compile(rf"\.({'|'.join(sorted(sealed_names() - {'answer'}))})\b")
+    in_apps = [one for app in APPS for one in (ROOT / app).rglob("templates/**/*")]
     asking = [
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "templates").rglob("*.html")
+        for path in [*(ROOT / "templates").rglob("*"), *in_apps]
+        if path.is_file() and path.suffix in {".html", ".txt", ".csv", ".json", ".xml"}
         for inside in re.findall(r"{[{%](.*?)[%}]}", path.read_text(), re.DOTALL)
         if asked.search(inside)
     ]
@@ -290,6 +317,11 @@ class Desk:
         getattr(patient, "document_number")
         return patient.real_name, Patient.objects.values_list("openid")
 
+    def match(self, patient):
+        match patient:
+            case Patient(real_name=name):
+                return name, "{0.document_number}".format(patient), Field(source="patient.openid")
+
     def change(self, patient):
         patient.real_name = "x"
 
@@ -305,5 +337,8 @@ async def elsewhere():
         "Desk.show: document_number",
         "Desk.show: real_name",
         "Desk.show: openid",
+        "Desk.match: real_name",
+        "Desk.match: document_number",
+        "Desk.match: openid",
         "elsewhere: open_text",
     }

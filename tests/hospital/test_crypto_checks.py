@@ -13,6 +13,7 @@ from hospital.crypto import checks
 from hospital.crypto.fields import SealedField
 from hospital.crypto.indexes import BlindIndex, Spread
 from hospital.crypto.records import SealedModel
+from hospital.patients.models import Patient
 
 MODELS = (
     checks.contexts_are_unique,
@@ -177,16 +178,30 @@ shown.admin_order_field = "-name"
         {"list_display": ["ward", "name"]},
         {"date_hierarchy": "name"},
         {"list_display": ["shown"], "shown": shown},
+        {"readonly_fields": ["name"]},
+        {"fields": ["ward", ("name",)]},
+        {"fieldsets": [("", {"fields": ["ward", "name"]})]},
     ],
     ids=[
         "search", "search-prefix", "search-lookup", "filter", "filter-class", "filter-empty",
-        "ordering", "list_display", "date_hierarchy", "display-ordering",
+        "ordering", "list_display", "date_hierarchy", "display-ordering", "readonly", "fields",
+        "fieldsets",
     ],
 )  # fmt: skip
 def test_no_admin_lists_sorts_or_searches_a_sealed_field(monkeypatch, options):
     model = guest()
     site = admin.AdminSite()
     site._registry[model] = type("GuestAdmin", (admin.ModelAdmin,), options)(model, site)
+    monkeypatch.setattr(checks, "all_sites", [site])
+
+    assert ids(checks.admin_leaves_sealed_fields_alone) == ["crypto.E012"]
+
+
+def test_no_inline_shows_a_sealed_field(monkeypatch):
+    model, site = guest(), admin.AdminSite()
+    inline = type("Inline", (admin.TabularInline,), {"model": model, "readonly_fields": ["name"]})
+    desk = type("Desk", (admin.ModelAdmin,), {"inlines": [inline]})
+    site._registry[Patient] = desk(Patient, site)
     monkeypatch.setattr(checks, "all_sites", [site])
 
     assert ids(checks.admin_leaves_sealed_fields_alone) == ["crypto.E012"]

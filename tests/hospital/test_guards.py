@@ -132,15 +132,18 @@ def test_an_event_that_is_rolled_back_waits_for_no_place(house):
     assert not log.Pending.objects.exists()
 
 
-def test_events_from_before_the_log_get_their_place_when_it_is_migrated(house):
+def test_events_from_before_the_log_get_their_place_when_it_is_migrated(house, monkeypatch):
     guards.remove(connection)
     events = house.write(3)
     execute("DELETE FROM audit_leaf")
     assert not log.Pending.objects.exists()
 
-    migration = import_module("hospital.audit.migrations.0002_log_and_guards")
     editor = SimpleNamespace(connection=connection, execute=execute)
-    migration.guard(None, editor)
+    import_module("hospital.audit.migrations.0002_log_and_guards").guard(None, editor)
+    migration = import_module("hospital.audit.migrations.0004_completeness")
+    monkeypatch.setattr(migration, "BATCH", 2)
+    migration.queue(None, editor)
+    migration.queue(None, editor)
 
     queued = list(log.Pending.objects.order_by("pk").values_list("pk", flat=True))
     assert queued[-3:] == events
@@ -218,6 +221,34 @@ SWITCHED_OFF = {
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
     ),
     "a rule": "CREATE RULE quiet AS ON INSERT TO audit_anchor DO INSTEAD NOTHING",
+    "a queue that is a view": (
+        "ALTER TABLE audit_pending RENAME TO elsewhere;"
+        " CREATE VIEW audit_pending AS SELECT * FROM elsewhere"
+    ),
+    "a trigger of the queue's": (
+        "CREATE TRIGGER quiet BEFORE INSERT ON audit_pending FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    ),
+    "a rule of the queue's": "CREATE RULE quiet AS ON INSERT TO audit_pending DO INSTEAD NOTHING",
+    "an overload": (
+        "CREATE FUNCTION audit_refuse(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    ),
+    "a policy": "ALTER TABLE audit_leaf ENABLE ROW LEVEL SECURITY",
+    "heirs": "CREATE TABLE more () INHERITS (audit_leaf)",
+    "an unlogged table": "ALTER TABLE audit_anchor SET UNLOGGED",
+    "another reading of the line": (
+        "ALTER TABLE audit_event DROP COLUMN outcome;"
+        " ALTER TABLE audit_event ADD COLUMN outcome text GENERATED ALWAYS AS ('success') STORED"
+    ),
+    "a number of its own": "ALTER TABLE audit_event ALTER COLUMN txid SET DEFAULT '7'",
+    "no number": "ALTER TABLE audit_event ALTER COLUMN txid DROP DEFAULT",
+    "everybody may": "GRANT DELETE ON audit_event TO PUBLIC",
+    "somebody may": "GRANT UPDATE ON audit_checkpoint TO pg_monitor",
+    "somebody may write an id": "GRANT INSERT (id) ON audit_event TO pg_monitor",
+    "who is no notary seals": "GRANT INSERT ON audit_leaf TO pg_monitor",
+    "two notaries": "GRANT DELETE ON audit_pending TO pg_monitor, pg_read_all_stats",
+    "somebody may pass it on": "GRANT SELECT ON audit_event TO pg_monitor WITH GRANT OPTION",
+    "somebody else's table": "ALTER TABLE audit_tile OWNER TO pg_monitor",
 }
 
 
@@ -227,7 +258,7 @@ def test_what_was_switched_off_is_noticed(house, how):
 
     execute(SWITCHED_OFF[how])
 
-    assert len(guards.drift(connection)) == 1
+    assert guards.drift(connection)
 
 
 def test_what_was_switched_off_is_switched_on_by_the_next_migrate(house):
@@ -245,6 +276,36 @@ def test_a_trigger_of_somebody_else_is_noticed(house):
     execute("CREATE TRIGGER quiet BEFORE INSERT ON audit_event BEGIN SELECT RAISE(IGNORE); END")
 
     assert guards.drift(connection) == ["多出触发器：quiet"]
+
+
+def test_another_reading_of_the_line_is_noticed(house):
+    only("sqlite")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA writable_schema = ON")
+        cursor.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, '$.outcome', '$.action')"
+            " WHERE name = 'audit_event'"
+        )
+        cursor.execute("PRAGMA writable_schema = OFF")
+
+    assert guards.drift(connection) == ["列的定义被改动：audit_event.outcome"]
+
+
+def test_a_queue_that_is_gone_is_noticed(house):
+    only("sqlite")
+    execute("ALTER TABLE audit_pending RENAME TO elsewhere")
+
+    assert "缺少数据表：audit_pending" in guards.drift(connection)
+
+
+@pytest.mark.parametrize("level", ["3", "demo"])
+def test_who_owns_the_tables_at_level_3_is_told(house, settings, level):
+    only("postgresql")
+    settings.DEPLOY_LEVEL = level
+
+    told = guards.drift(connection)
+
+    assert told == (["没有约束力：当前数据库账号是超级用户"] if level == "3" else [])
 
 
 def test_no_table_of_the_trail_refers_to_another():

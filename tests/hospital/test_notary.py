@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,6 +11,7 @@ from django.db import connection, transaction
 
 from hospital.audit import anchoring, holding, log, notary, sequencing
 from hospital.audit.checkpoint import Checkpoint, Note
+from hospital.audit.marking import WentBack
 from hospital.audit.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_consistency
 from hospital.audit.models import Event
 from hospital.audit.notary import Refused
@@ -187,6 +189,90 @@ def test_a_missing_leaf_is_noticed_when_the_tree_is_read(house):
     assert refusal(house.notary) == "gap"
 
 
+def leaf_at(index, event_id=10**9):
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, %s, %s)',
+           [index, event_id, b"x" * 32])  # fmt: skip
+
+
+@pytest.mark.parametrize("index", [2**40, 2**63 - 1])
+def test_a_leaf_far_away_is_no_part_of_the_log(house, index):
+    house.seal(3)
+    works = house.notary()
+    leaf_at(index)
+
+    house.write(2)
+    works.step(now=house.now)
+    house.seal(1)
+
+    assert house.mark.read().checkpoint.size == 6
+
+
+def test_a_leaf_where_the_next_event_belongs_is_a_refusal(house):
+    house.seal(3)
+    works = house.notary()
+    [event] = house.write()
+    leaf_at(2**40, event)  # of an event that has no place yet
+
+    assert refusal(lambda: works.step(now=house.now)) == "occupied"
+    tamper('DELETE FROM audit_leaf WHERE "index" > 3')  # what the runbook says
+    house.seal(1)
+    assert house.verify().is_intact
+
+
+def test_a_tile_that_is_not_full_yet_is_not_believed(house):
+    house.seal(600)
+    tamper("INSERT INTO audit_tile (level, n, hashes) VALUES (1, 0, %s)", [b"x" * 32 * 256])
+
+    house.seal(1)
+
+    assert house.mark.read().checkpoint.root == root_of(leaves())
+
+
+def test_a_short_tile_is_not_believed(long_log):
+    tamper("UPDATE audit_tile SET hashes = %s", [b"x" * 32])
+
+    assert Tree.load(signed=66_000).frontier.root() == root_of(leaves())
+
+
+def test_a_tile_where_ours_belongs_is_a_refusal(house, monkeypatch):
+    tree = Tree()
+    with transaction.atomic():
+        tree.append((10_000 + n, leaf_hash(b"%d" % n)) for n in range(65_530))
+    body = Checkpoint(house.origin, 65_530, tree.frontier.root()).body()
+    house.mark.advance(Note(body, (house.signer.line(body),)))
+    tamper("INSERT INTO audit_tile (level, n, hashes) VALUES (1, 0, %s)", [b"x" * 32 * 256])
+    house.write(10)
+
+    assert refusal(lambda: house.notary().step(now=house.now)) == "occupied"
+
+
+def test_what_is_no_text_is_sealed_and_found(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL takes nothing but UTF-8")
+    blob, broken, _ = house.write(3)
+    tamper("UPDATE audit_event SET payload = CAST(payload AS BLOB) WHERE id = %s", [blob])
+    spoilt = "replace(payload, 'session', CAST(x'ff' AS TEXT))"
+    tamper(f"UPDATE audit_event SET payload = {spoilt} WHERE id = %s", [broken])  # noqa: S608
+
+    works = house.notary()
+    works.step(now=house.now)
+    works.step(now=house.now)
+
+    assert events("audit.finding") == [{"count": 1, "events": [str(broken)], "kind": "altered"}]
+    assert house.kinds() == ["columns", "mac"]
+
+
+def test_what_is_no_number_leaves_the_queue(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL takes nothing but numbers")
+    tamper("INSERT INTO audit_pending (event_id) VALUES ('x')")
+
+    house.seal(2)
+
+    assert len(leaves()) == 2
+    assert not log.Pending.objects.exists()
+
+
 # What was signed before
 
 
@@ -243,6 +329,31 @@ def test_a_mark_that_cannot_be_read_is_no_mark(house, content):
     house.mark.path.write_bytes(content)
 
     assert refusal(house.notary) == "bad_mark"
+
+
+def test_the_mark_does_not_go_back(house):
+    house.seal(5)
+    mark = house.mark.read()
+    for size, root in ((4, root_of(leaves()[:4])), (5, b"x" * 32)):
+        body = Checkpoint(house.origin, size, root).body()
+        with pytest.raises(WentBack):
+            house.mark.advance(Note(body, (house.signer.line(body),)))
+    assert house.mark.read() == mark
+
+    other = Checkpoint(f"{house.origin}/2", 0, EMPTY_ROOT).body()
+    house.mark.advance(Note(other, (house.signer.line(other),)))  # another log's begins anew
+
+
+def test_a_notary_that_was_overtaken_stops(house):
+    works = house.notary()
+    house.write()
+    body = Checkpoint(house.origin, 9, b"x" * 32).body()
+    publish = works._keep
+    works._keep = lambda *given: (
+        publish(*given), house.mark.advance(Note(body, (house.signer.line(body),))),
+    )  # fmt: skip
+
+    assert refusal(lambda: works.step(now=house.now)) == "overtaken"
 
 
 def test_a_copy_of_an_anchor_is_as_good_as_the_mark(house):
@@ -341,6 +452,29 @@ def test_a_witness_away_is_not_asked_every_second(house):
     assert len(asked) == 2
 
 
+def test_the_time_it_took_to_ask_is_not_part_of_the_pause(house, monkeypatch):
+    works = house.notary(witnessed=True)
+    passed = iter([0.0, 7.5])
+    clock = SimpleNamespace(monotonic=lambda: next(passed))
+    monkeypatch.setattr(notary, "time", clock)
+    works._witness.cosign = lambda *_args, **_kwargs: _away()
+    house.write()
+
+    works.step(now=house.now)
+
+    assert (works._ask_from - house.now).total_seconds() == 17
+
+
+def test_an_alarm_survives_a_restart_and_so_does_the_quarter_of_an_hour(house):
+    house.seal(witnessed=True)
+    house.is_witness_away = True
+    for _ in range(12):
+        house.seal(witnessed=True)  # a notary of its own each time
+        house.later(minutes=2)
+
+    assert [one["seconds"] for one in events("notary.unwitnessed")] == [960]
+
+
 def _away():
     raise notary.Away("away")
 
@@ -366,7 +500,7 @@ def test_history_rewritten_down_to_the_mark_is_refused_by_the_witness(house, tmp
     tamper('DELETE FROM audit_leaf WHERE "index" >= 4')
     tamper("DELETE FROM audit_checkpoint")
     again = Checkpoint(house.origin, 4, root_of(leaves()))
-    house.mark.advance(Note(again.body(), (house.signer.line(again.body()),)))
+    house.mark.path.write_text(str(Note(again.body(), (house.signer.line(again.body()),))))
     house.write(grown)
 
     if not grown:  # nothing to sign, but the witness is asked for what is unsigned by it
@@ -424,6 +558,40 @@ def test_a_row_that_says_it_was_anchored_is_not_believed(house):
     house.notary().anchor(now=house.now)
 
     assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+
+
+def test_after_a_restart_anchors_are_not_late(house):
+    house.seal()
+    house.later(minutes=6)
+    house.seal()
+    house.later(minutes=6)
+
+    house.seal()
+
+    assert [one.checkpoint.size for one in anchoring.notes(house.anchor_file.path.read_text())] == [
+        3
+    ]
+    house.later(minutes=9)
+    house.seal()
+    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+    house.later(minutes=1)
+    house.seal()
+    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 2
+
+
+def test_a_time_nobody_can_live_to_see_keeps_nothing_from_starting(house):
+    house.seal()
+    never = "infinity" if connection.vendor == "postgresql" else "soon"
+    tamper("INSERT INTO audit_anchor (size, sink, at, receipt) VALUES (1, 'file', %s, '')", [never])
+    tamper(
+        "INSERT INTO audit_checkpoint (size, root, note, created_at) VALUES (9, %s, '', %s)",
+        [b"x", never],
+    )
+
+    house.seal(witnessed=True)
+
+    assert house.mark.read().checkpoint.size == 2
+    assert "truncated" in house.kinds()
 
 
 # One at a time
@@ -523,6 +691,15 @@ def test_a_refusal_is_an_event_and_an_exit_code(configured, house):
 
     assert ended.value.returncode == 3
     assert events("notary.refuse") == [{"code": "smaller", "found": 2, "size": 3}]
+
+
+def test_a_number_no_event_can_state_loses_no_exit_code(configured, house, capsys):
+    refused = Refused("witness", size=10**18, found=2**63)
+
+    notary.note_refusal(refused, now=house.now)
+
+    most = 2**53 - 1
+    assert events("notary.refuse") == [{"code": "witness", "found": most, "size": most}]
 
 
 def test_a_key_others_may_read_is_not_used(configured):

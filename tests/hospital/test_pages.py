@@ -1,12 +1,13 @@
 """What staff see: their own pages and no others, in Chinese, masked, with nothing inline."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,9 +15,15 @@ from django.utils import timezone
 from faceauth import connection, expiry, onboarding
 from faceauth.models import LIFETIME, FaceSession, Merchant
 from faceauth.simulator import people
-from hospital.audit.models import Event
+from hospital import stepup
+from hospital.audit import analysis
+from hospital.audit.exports import Export
+from hospital.audit.findings import Finding
+from hospital.audit.models import Event, Proposal
+from hospital.crypto import keyring
 from hospital.crypto.models import Job
 from hospital.patients import enrolment
+from hospital.patients.models import Patient
 from hospital.roles import GRANTS, May, Role
 
 pytestmark = pytest.mark.django_db  # the cast is named by parameters, where pytest does not see it
@@ -25,6 +32,10 @@ pytestmark = pytest.mark.django_db  # the cast is named by parameters, where pyt
 DOORS = {
     "accounts.staff": {May.MANAGE_STAFF, May.ASSIGN_ROLES},
     "audit.event": {May.READ_TRAIL},
+    "audit.export": {May.EXPORT_TRAIL, May.SEE_EXPORTS},
+    "audit.finding": {May.SETTLE_FINDINGS},
+    "audit.proposal": {May.KEEP_TRAIL, May.APPROVE_KEEPING},
+    "audit.review": {May.READ_TRAIL},
     "crypto.job": {May.VIEW_KEYS},
     "crypto.keyepoch": {May.VIEW_KEYS},
     "devices.store": {May.MANAGE_STORES},
@@ -38,6 +49,7 @@ DOORS = {
 # May add; looking at a list needs less.
 MAKERS = {
     "accounts.staff": May.MANAGE_STAFF,
+    "audit.export": May.EXPORT_TRAIL,
     "devices.store": May.MANAGE_STORES,
     "devices.terminal": May.MANAGE_TERMINALS,
     "faceauth.merchant": May.MANAGE_MERCHANTS,
@@ -86,6 +98,25 @@ def lobby(kiosk, notice):
     )
     kiosk.agree()
     expiry.expire(at=now + LIFETIME + timedelta(seconds=1))
+    Finding.objects.create(kind="silence", key="silence::1", severity="alert", at=now)
+    analysis.make(date(2026, 11, 16), at=now)
+    Export.objects.create(
+        kind="range",
+        start=0,
+        end=1,
+        purpose="review",
+        reason="季度内审",
+        requested_by=patient.pk,
+        requested_at=now,
+    )
+    Proposal.objects.create(
+        kind="audit.prune",
+        facts={"start": 0, "end": 1},
+        reason="超过保存期限",
+        asked_by=patient.pk,
+        asked_at=now,
+        expires_at=now,
+    )
     return patient
 
 
@@ -102,6 +133,9 @@ def browser(person):
 def seated(person):
     client = Client()
     client.force_login(person)
+    session = client.session
+    session[stepup._STAMP] = timezone.now().timestamp()
+    session.save()
     return client
 
 
@@ -361,3 +395,39 @@ def test_a_wrong_password_and_an_unknown_number_read_the_same(chen):
 
     assert failed(chen.username) == failed("nobody")
     assert failed("nobody").startswith("工号或密码不正确")
+
+
+# When what is sealed cannot be opened.
+
+
+def test_without_the_keys_the_desk_says_so_and_asks_to_come_back(chen, lobby, settings, tmp_path):
+    browser = seated(chen)
+    settings.KEY_FILE = tmp_path / "gone"
+    keyring.clear()
+
+    shown = browser.get(to("patients.patient"))
+
+    assert shown.status_code == 503
+    assert "请稍后重试" in shown.text
+
+
+def test_one_patient_who_cannot_be_read_does_not_take_the_list_with_them(chen, onboarded):
+    Patient.objects.create(
+        number="P999",
+        real_name="张三",
+        document_type=1,
+        document_number="11010119900307002X",
+        created_at=timezone.now(),
+    )
+    whole, damaged = Patient.objects.order_by("number")[:2]
+    with database.cursor() as cursor:
+        key = Patient._meta.pk.get_db_prep_value(damaged.pk, database)
+        cursor.execute(
+            "UPDATE patients_patient SET real_name = %s WHERE id = %s", [b"rubbish", key]
+        )
+
+    shown = seated(chen).get(to("patients.patient"))
+
+    assert shown.status_code == 200
+    assert whole.masked_name in shown.text
+    assert "无法打开" in shown.text

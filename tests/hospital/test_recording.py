@@ -1,16 +1,21 @@
 """The trail's only writer: one canonical line, in the transaction of what it records."""
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 from django.core.exceptions import FieldError
 from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from hospital.audit import canonical
+from hospital import tracing
+from hospital.audit import canonical, lines, reading
 from hospital.audit.actions import BY_TAG, Action
 from hospital.audit.models import AppendOnly, Event
 from hospital.audit.recording import SYSTEM, mac, record, record_alone
+from tests.hospital.notarised import BOTH
 
 AT = datetime(2026, 11, 20, 8, 0, 0, 123456, tzinfo=UTC)
 
@@ -122,6 +127,83 @@ def test_hostile_text_neither_blocks_the_act_nor_breaks_the_line(lin, hostile):
     assert json.loads(event.payload)["reason"].startswith("a")
     assert len(event.payload) < 2000
     assert event.action == "terminal.suspend"
+
+
+UNREADABLE = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
+LINES = "\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+@pytest.mark.parametrize("hostile", UNREADABLE + LINES + "\x00\x1b\x7f\x9b\ud800\udfff")
+def test_what_misleads_the_eye_or_breaks_a_line_does_not_reach_a_reader(db, hostile):
+    event = write(action=Action.TERMINAL_SUSPEND, reason=f"a{hostile}b")
+
+    assert json.loads(event.payload)["reason"] == "a\ufffdb"
+
+
+def canonical_again(text):
+    """What RFC 8785 makes of it, written apart: the only escapes are its own (section 3.2.2.2)."""
+    said = json.loads(text)
+
+    def written(value):
+        match value:
+            case bool():
+                return "true" if value else "false"
+            case int():
+                return str(value)
+            case list():
+                return "[" + ",".join(map(written, value)) + "]"
+            case dict():
+                pairs = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
+                return "{" + ",".join(f"{written(k)}:{written(v)}" for k, v in pairs) + "}"
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    return written(said)
+
+
+HOSTILE = st.one_of(
+    st.text(),
+    st.text(alphabet=st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"])),
+    st.text(alphabet='{}[]",:\\/\n\x00 u'),
+    st.sampled_from(
+        ["x" * 2**20, '"},"outcome":"denied","x":{"', "\\u0000", "\ud83d", "\U0001f600"]
+    ),
+)
+
+
+@pytest.fixture(params=BOTH)
+def either(request, db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(reason=HOSTILE, ip=HOSTILE)
+def test_whatever_is_typed_becomes_one_canonical_line_that_the_columns_agree_with(
+    either, reason, ip
+):
+    with tracing_as(ip):
+        pk = write(action=Action.TERMINAL_SUSPEND, reason=reason or "x", on=None).pk
+
+    [[*row]] = reading.rows(
+        f"SELECT {', '.join(reading.Line._fields)} FROM audit_event WHERE id = %s",  # noqa: S608
+        [pk],
+    )
+    line = reading.Line(*row)
+    assert len(line.payload.splitlines()) == 1
+    assert canonical_again(line.payload) == line.payload
+    assert list(lines.faults(line)) == []
+    assert len(line.payload) < 2_000
+
+
+@contextmanager
+def tracing_as(ip):
+    token = tracing._trace.set(tracing.Trace("r-1", ip, ip))
+    try:
+        yield
+    finally:
+        tracing._trace.reset(token)
 
 
 def test_nothing_is_changed_or_removed(db):

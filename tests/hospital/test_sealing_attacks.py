@@ -41,7 +41,8 @@ from hospital.crypto.texts import placed
 from hospital.patients import documents
 from hospital.patients.models import Patient, WechatAccount
 
-pytestmark = pytest.mark.django_db
+# Committed, as in a hospital: what has its key at hand takes another way than what has not.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NAME = "金丝" + "雀"  # nowhere in the source, since a debug page quotes that, too
 DOCUMENT = "11010119900307" + "001X"
@@ -114,6 +115,43 @@ def test_a_header_is_not_believed(patient, at, byte, error):
 
     with pytest.raises(error):
         _ = again(patient).real_name
+
+
+@pytest.mark.parametrize("suite", ["aes-256-gcm", "sm4-gcm"])
+def test_a_value_that_was_cut_off_is_never_read(settings, suite):
+    settings.CRYPTO_SUITE = suite
+    patient = enrolled(document="110101199003070" + "02X")
+    whole = stored(patient)
+
+    for length in range(len(whole)):
+        store(patient, whole[:length])
+        with pytest.raises(Unopenable):
+            _ = again(patient).real_name
+
+
+@pytest.mark.parametrize("manager", [Patient._base_manager, Patient.objects])
+def test_no_conflict_puts_a_value_into_a_row_with_another_key(patient, manager):
+    other = Patient(
+        number=patient.number,
+        real_name="x",
+        document_type=patient.document_type,
+        document_number="110101199003070" + "02X",
+        created_at=timezone.now(),
+    )
+
+    with pytest.raises(FieldError, match="update_conflicts"):
+        manager.bulk_create(
+            [other], update_conflicts=True, update_fields=["real_name"], unique_fields=["number"]
+        )
+
+    assert again(patient).real_name == NAME
+
+
+def test_what_is_refused_says_what_can_be_asked_instead():
+    with pytest.raises(FieldError, match=r"Patient\.objects\.named"):
+        Patient.objects.filter(real_name=NAME)
+    with pytest.raises(FieldError, match=r"WechatAccount\.objects\.with_openid"):
+        WechatAccount.objects.order_by("openid").first()
 
 
 def test_a_value_does_not_open_with_an_older_generation_of_the_key(patient):
@@ -291,7 +329,7 @@ def whisper():
 
 
 def unreachable(*_args, **_kwargs):
-    raise KeyUnavailable
+    raise KeyUnavailable("away")
 
 
 def assign_bytes(patient, _monkeypatch):
@@ -370,6 +408,38 @@ def seal_elsewhere(_patient, monkeypatch):
     seal_text(whisper(), context="attack", row=SYSTEM_SUBJECT)
 
 
+def update_a_queryset(_patient, _monkeypatch):
+    Patient.objects.update(real_name=whisper())
+
+
+def find_without_a_key(_patient, monkeypatch):
+    keyring.clear()
+    monkeypatch.setattr("hospital.crypto.index_keys.index_keys", unreachable)
+    monkeypatch.setattr("hospital.crypto.indexes.index_keys", unreachable)
+    Patient.by_document.matching("resident", whisper())
+
+
+def find_what_is_not_unicode(_patient, _monkeypatch):
+    Patient.by_document.matching("resident", whisper() + "\ud800")
+
+
+def put_text_in_an_index(patient, _monkeypatch):
+    Patient.objects.filter(pk=patient.pk).update(document_index=whisper())
+
+
+def look_for_text_in_an_index(_patient, _monkeypatch):
+    Patient.objects.filter(document_index=whisper()).exists()
+
+
+# They go through functions of Django's before ours can refuse them.
+BY_WAY_OF_DJANGO = {
+    update_with_text,
+    update_a_queryset,
+    put_text_in_an_index,
+    look_for_text_in_an_index,
+}
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -387,6 +457,11 @@ def seal_elsewhere(_patient, monkeypatch):
         read_what_was_tampered_with,
         clone_without_a_key,
         seal_elsewhere,
+        update_a_queryset,
+        find_without_a_key,
+        find_what_is_not_unicode,
+        put_text_in_an_index,
+        look_for_text_in_an_index,
     ],
     ids=lambda act: act.__name__,
 )
@@ -404,7 +479,7 @@ def test_no_debug_page_shows_it(patient, act, settings, monkeypatch):
 
     assert ours or act is clean_too_long  # Django sums up what cleaning found
     assert NAME not in repr([frame["vars"] for frame in ours])
-    if act is not update_with_text:  # Django's own frame has the value by then
+    if act not in BY_WAY_OF_DJANGO:
         assert NAME not in reporter.get_traceback_text() + reporter.get_traceback_html()
     assert NAME not in f"{error!r} {error} {error.__context__!r} {error.__cause__!r} {kind}"
 

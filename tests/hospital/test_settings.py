@@ -51,6 +51,7 @@ def strict(monkeypatch):
     """A configuration of which nothing is left to say."""
     configured = SimpleNamespace(
         DEPLOY_LEVEL="3",
+        NOTARY_KEY_FILE="",
         DATABASES={"default": POSTGRESQL, "keys": POSTGRESQL | {"NAME": "keys"}},
         CELERY_BROKER_URL="amqps://rabbitmq//",
         HTTPS_ONLY=True,
@@ -69,6 +70,7 @@ def strict(monkeypatch):
         WORKER_KEY_FILE="",
         MERCHANT_KEY_PASSWORD="",
         MERCHANT_KEYS_DIR=Path("/run/secrets/not-for-the-web"),
+        TRAIL_KEEP_MONTHS=36,
     )
     monkeypatch.setattr(checks, "settings", configured)
     return configured
@@ -110,6 +112,7 @@ def test_a_missing_secret_stops_the_start():
         ("CACHES", {"default": {"BACKEND": "x.LocMemCache"}}, "E007"),
         ("ACCEPT_FILE_KEYS", False, "E008"),
         ("KEY_PROVIDER", "kms", "E011"),
+        ("TRAIL_KEEP_MONTHS", 5, "E016"),
     ],
 )
 def test_level_3_refuses(strict, name, value, finding):
@@ -218,6 +221,16 @@ def test_the_web_may_not_read_key_files(strict, tmp_path):
     checks.refuse_unfit()
     with pytest.raises(ImproperlyConfigured, match="E010"):
         checks.refuse_unfit(web=True)
+
+
+def test_only_the_notary_may_read_the_key_of_the_log(strict, tmp_path):
+    strict.NOTARY_KEY_FILE = str(tmp_path / "notary.pem")
+    checks.refuse_unfit(web=True)  # named, and not there, or not for this process
+    (tmp_path / "notary.pem").write_text("-----BEGIN")
+
+    for web in (True, False):
+        with pytest.raises(ImproperlyConfigured, match="E014"):
+            checks.refuse_unfit(web=web)
 
 
 @pytest.mark.parametrize("level", ["2", "prod", ""])

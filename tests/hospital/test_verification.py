@@ -1,18 +1,32 @@
 """What the owner of the database can do to the trail, each with what the verification says."""
 
 import json
+import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from hospital.audit import anchoring, log, recording, verification, verified
+from hospital.audit import (
+    anchoring,
+    canonical,
+    lines,
+    log,
+    reading,
+    recording,
+    sequencing,
+    verification,
+    verified,
+)
+from hospital.audit.actions import Action
 from hospital.audit.checkpoint import Checkpoint, Note, Signer
 from hospital.audit.merkle import leaf_hash, root_of
 from hospital.audit.models import Event
 from hospital.audit.notary import Refused
+from hospital.audit.recording import SYSTEM, record
 from tests.hospital.notarised import BOTH, House, note, tamper
 
 
@@ -185,7 +199,7 @@ def test_a_checkpoint_without_a_note_is_found(house):
 
 
 def test_columns_that_are_no_longer_generated_are_found():
-    line = verification.Line(1, "0" * 32, "", b"", 0, "a", "b", "c", "d", "e", "f", "g")
+    line = reading.Line(1, "0" * 32, "", b"", 0, "a", "b", "c", "d", "e", "f", "g")
     payload = {
         "uid": "0" * 32, "t": 0, "action": "a", "outcome": "b", "actor": {"type": "c", "id": "d"},
         "object": {"type": "e", "id": "f"}, "ctx": {"req": "g"},
@@ -194,10 +208,10 @@ def test_columns_that_are_no_longer_generated_are_found():
     def faults(**changes):
         text = json.dumps(payload)
         given = line._replace(payload=text, mac=recording.mac(text))._replace(**changes)
-        return list(verification._faults(given))
+        return list(lines.faults(given))
 
     assert faults() == []
-    for column in verification.SHOWN:
+    for column in lines.SHOWN:
         assert faults(**{column: "x"}) == ["columns"]
     assert faults(uid="1" * 32) == ["columns"]
     assert faults(payload="[]") == ["mac", "columns"]
@@ -281,14 +295,9 @@ def test_an_event_removed_with_its_leaf_is_found(house):
     assert {one.kind for one in verdict.findings} == {"gap", "root"}
 
 
-def test_a_leaf_before_the_first_hides_nothing(house):
-    [hidden] = house.write()
-    tamper(
-        'INSERT INTO audit_leaf ("index", event_id, hash) VALUES (-1, %s, %s)', [hidden, b"x" * 32]
-    )
-    tamper("DELETE FROM audit_pending WHERE event_id = %s", [hidden])
-
-    assert said(house.verify()) == [f"留痕 {hidden} 绕过了封存"]
+def test_no_leaf_lies_before_the_first(house):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        tamper("INSERT INTO audit_leaf (\"index\", event_id, hash) VALUES (-1, 99, '')")
 
 
 # L17: an event hidden from the notary
@@ -361,6 +370,216 @@ def test_a_notary_that_was_away_for_a_night_makes_nobody_late(house):
     assert house.verify().is_intact
 
 
+def test_a_backlog_in_full_batches_makes_nobody_late(house, monkeypatch):
+    monkeypatch.setattr(sequencing, "BATCH", 4)
+    house.write(6)
+    house.later(minutes=10)
+    works = house.notary()
+    for _ in range(2):  # the second batch is of before the first one's checkpoint
+        works.step(now=house.now)
+
+    assert house.verify().is_intact
+
+
+def test_one_that_is_dated_back_behind_a_small_batch_is_found(house):
+    house.later(minutes=10)
+    house.seal(2)  # less than a batch: nothing older was waiting then
+    house.now -= timedelta(minutes=10)
+    [wrong] = house.write()
+    house.later(minutes=10)
+    house.notary().step(now=house.now)
+
+    assert said(house.verify()) == [f"留痕 {wrong} 的时间与封存时间相差超过 300 秒"]
+
+
+# What somebody put where nothing belongs
+
+
+@pytest.mark.parametrize("index", [2**40, 2**63 - 1])
+def test_a_leaf_far_away_is_found_in_no_time(house, index):
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, 99, %s)', [index, b"x"])
+
+    verdict = house.verify(anchors=anchors(house))
+
+    assert f"封存序号 25 至 {index - 1} 缺失" in said(verdict)
+    assert (verdict.signed, verdict.anchored) == (25, 1)
+
+
+def test_a_leaf_far_away_does_not_stand_for_a_cut_end(house):
+    cut(house)
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, 99, %s)', [2**40, b"x"])
+
+    assert {"gap", "forked"} <= set(house.kinds(anchors=anchors(house)))
+
+
+def test_a_checkpoint_beyond_the_log_is_found(house):
+    tamper(
+        "INSERT INTO audit_checkpoint (size, root, note, created_at) VALUES (%s, %s, 'x', %s)",
+        [2**60, b"x" * 32, house.now],
+    )
+
+    assert house.kinds() == ["truncated"]
+
+
+def test_a_tile_before_its_time_changes_nothing(house):
+    tamper("INSERT INTO audit_tile (level, n, hashes) VALUES (1, 0, %s)", [b"x" * 32 * 256])
+
+    assert house.verify().is_intact
+
+
+# What two people allowed
+
+
+def allow(house, action, **facts):
+    """Record what two people had done, as the verbs of keeping do."""
+    digest = {"sha256": "0" * 64} if action is Action.AUDIT_PRUNE else {}
+    with transaction.atomic():
+        record(action, by=SYSTEM, on=None, at=house.now, **digest, **facts)
+
+
+def prune(house, start, end):
+    tamper(
+        "DELETE FROM audit_event WHERE id IN"
+        ' (SELECT event_id FROM audit_leaf WHERE "index" >= %s AND "index" < %s)',
+        [start, end],
+    )
+    proposal = uuid4() if connection.vendor == "postgresql" else uuid4().hex
+    tamper(
+        'INSERT INTO audit_pruned (start, "end", archive, proposal, at) VALUES (%s, %s, 1, %s, %s)',
+        [start, end, proposal, house.now],
+    )
+
+
+def redact(house, place):
+    leaf = log.Leaf.objects.get(index=place)
+    text = canonical.line({"redacted": bytes(leaf.hash).hex(), "v": 1})
+    tamper(
+        "UPDATE audit_event SET payload = %s, mac = %s WHERE id = %s",
+        [text, recording.mac(text), leaf.event_id],
+    )
+    return bytes(leaf.hash).hex()
+
+
+def list_redacted(house, place):
+    proposal = uuid4() if connection.vendor == "postgresql" else uuid4().hex
+    tamper(
+        'INSERT INTO audit_redacted ("index", proposal, at) VALUES (%s, %s, %s)',
+        [place, proposal, house.now],
+    )
+
+
+def test_what_was_pruned_as_the_trail_says_is_no_finding(house):
+    prune(house, 0, 8)
+    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    assert house.verify().is_intact  # though it waits for its place
+
+    house.seal()
+    verdict = house.verify(anchors=anchors(house))
+
+    assert said(verdict) == []
+    assert (verdict.pruned, verdict.anchored, verdict.sealed) == (8, 1, 27)
+
+
+def test_what_was_pruned_and_no_event_says_so_is_found(house):
+    prune(house, 0, 8)
+
+    assert said(house.verify()) == ["封存序号 0 至 7 的留痕已清理，留痕中却没有批准清理的记录"]
+    assert house.verify().pruned == 0
+
+
+def test_an_event_of_another_range_allows_nothing(house):
+    prune(house, 0, 8)
+    allow(house, Action.AUDIT_PRUNE, start=0, end=7)
+    allow(house, Action.AUDIT_PRUNE, start=1, end=8)
+    house.seal()
+
+    assert house.kinds() == ["pruned"]
+
+
+def test_an_event_without_its_row_allows_nothing(house):
+    gone = at(3)
+    tamper("DELETE FROM audit_event WHERE id = %s", [gone])
+    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+
+    assert said(house.verify()) == [f"留痕 {gone} 在封存之后被删除"]
+
+
+def test_an_event_before_the_range_it_names_allows_nothing(house):
+    allow(house, Action.AUDIT_PRUNE, start=26, end=28)
+    house.seal(2)
+    prune(house, 26, 28)
+
+    assert house.kinds() == ["pruned"]
+
+
+def test_an_event_whose_code_is_wrong_allows_nothing(house):
+    prune(house, 0, 8)
+    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    pk = Event.objects.latest("id").pk
+    tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x", pk])
+
+    assert house.kinds() == ["mac", "pruned"]
+
+
+def test_beyond_what_was_pruned_a_missing_event_is_found(house):
+    prune(house, 0, 8)
+    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    gone = at(8)
+    tamper("DELETE FROM audit_event WHERE id = %s", [gone])
+
+    assert said(house.verify()) == [f"留痕 {gone} 在封存之后被删除"]
+
+
+def test_the_record_of_a_pruning_is_not_to_be_pruned(house):
+    prune(house, 0, 8)
+    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    house.seal(4)
+    prune(house, 8, 28)
+    allow(house, Action.AUDIT_PRUNE, start=8, end=28)
+    house.seal()
+
+    assert said(house.verify()) == ["封存序号 0 至 7 的留痕已清理，留痕中却没有批准清理的记录"]
+
+
+def test_what_was_covered_as_the_trail_says_is_no_finding(house):
+    hash_ = redact(house, 3)
+    list_redacted(house, 3)
+    allow(house, Action.AUDIT_REDACT, index=3, hash=hash_)
+    house.seal()
+
+    verdict = house.verify(anchors=anchors(house))
+
+    assert said(verdict) == []
+    assert verdict.redacted == 1
+
+
+def test_what_was_covered_and_no_event_says_so_is_found(house):
+    redact(house, 3)
+    list_redacted(house, 3)
+    allow(house, Action.AUDIT_REDACT, index=3, hash="0" * 64)
+    allow(house, Action.AUDIT_REDACT, index=4, hash="0" * 64)
+
+    assert said(house.verify()) == [f"留痕 {at(3)} 的内容已遮盖，留痕中却没有批准遮盖的记录"]
+
+
+def test_what_was_covered_and_no_row_says_so_is_found(house):
+    hash_ = redact(house, 3)
+    allow(house, Action.AUDIT_REDACT, index=3, hash=hash_)
+
+    assert house.kinds() == ["columns", "leaf"]
+
+
+def test_a_cover_over_another_hash_is_found(house):
+    redact(house, 3)
+    tamper(
+        "UPDATE audit_event SET payload = replace(payload, 'redacted\":\"', 'redacted\":\"0')"
+        " WHERE id = %s", [at(3)],
+    )  # fmt: skip
+    list_redacted(house, 3)
+
+    assert house.kinds() == ["columns", "leaf", "mac"]
+
+
 # What waits too long
 
 
@@ -381,7 +600,7 @@ def test_what_is_sealed_and_not_signed_for_a_minute_is_found(house):
 
 
 def test_tiles_that_are_not_over_the_leaves_are_found(house):
-    tree = verification.Tree.load()
+    tree = verification.Tree.load(signed=25)
     with transaction.atomic():
         tree.append((10_000 + n, leaf_hash(b"%d" % n)) for n in range(65_600))
     tamper("UPDATE audit_tile SET hashes = %s", [b"x" * 32 * 256])
@@ -441,7 +660,7 @@ def test_an_anchor_over_what_is_not_read_again_is_compared_all_the_same(house):
 
 
 def test_more_findings_than_can_be_read_are_counted(house, monkeypatch):
-    monkeypatch.setattr(verification, "KEPT", 3)
+    monkeypatch.setattr("hospital.audit.verdict.KEPT", 3)
     tamper("UPDATE audit_event SET mac = %s", [b"x"])
 
     verdict = house.verify()
@@ -539,6 +758,36 @@ def test_what_was_found_once_is_found_again(configured, house):
 
     assert verify("--incremental") == 1
     assert verify("--incremental") == 1
+
+
+def test_a_state_that_the_database_no_longer_contains_is_found_without_an_anchor(
+    configured, house, capsys
+):
+    assert verify() == 0
+    cut(house, down_to=10)
+
+    assert verify("--incremental") == 1
+    assert "✗ TRUNCATED 上次核验到第 25 条，数据库不再包含它" in capsys.readouterr().out
+    assert verified.read(configured.VERIFIED_STATE).size == 25
+
+
+def test_what_could_not_be_settled_is_not_gone_on_from(configured, house):
+    configured.TRAIL_VERIFIERS = []
+
+    assert verify() == 2
+    assert not configured.VERIFIED_STATE.exists()
+
+
+@pytest.mark.parametrize("spoilt", [slice(0, -30), slice(0, -33), slice(0, -1), slice(0, 20)])
+def test_a_torn_note_spoils_no_anchor_and_is_told(configured, house, capsys, spoilt):
+    path = house.anchor_file.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[spoilt] + b"\n\xff\n" + whole)
+
+    assert verify("--anchor", str(path)) == 0
+    out = capsys.readouterr().out
+    assert re.search("锚点文件中有 [12] 处残缺", out)
+    assert "仅自洽" not in out
 
 
 def test_a_state_nobody_can_read_is_begun_anew(configured, house):

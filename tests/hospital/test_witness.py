@@ -4,8 +4,13 @@ import base64
 import os
 import re
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +21,7 @@ from hospital.audit import witnessing
 from hospital.audit.checkpoint import Checkpoint, Note, Signer, Verifier
 from hospital.audit.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, root_of
 from hospital.audit.witness import Elsewhere
+from hospital.audit.witness import server as witness_server
 from hospital.audit.witness.desk import Desk
 from hospital.audit.witness.server import LARGEST, application
 from hospital.audit.witnessing import Away, Contradicted, Witness
@@ -156,10 +162,12 @@ def test_signatures_of_strangers_beside_the_logs_are_ignored(ask):
         question(0, 5, hashes=LEAVES[:1]),
         question(5, 9, hashes=LEAVES[:1] * 64),
         question(0, 5)[:-1],
+        question(5, 9).replace(b"old 5\n", "old 5\n留痕\n".encode()),
     ],
     ids=[
         "nothing", "not text", "no old", "a leading zero", "negative", "larger than the log",
         "a short hash", "not base64", "a proof from nothing", "too many hashes", "cut off",
+        "not even ASCII",
     ],
 )  # fmt: skip
 def test_what_is_no_question_is_refused(ask, body):
@@ -319,6 +327,74 @@ def test_the_witness_is_asked_under_its_prefix(desk):
         witnessing.Witness(http, []).cosign(note(1), proof=lambda _old: [])
 
     assert asked[0].url == "http://witness/at/add-checkpoint"
+
+
+class Dripping(socketserver.BaseRequestHandler):
+    """A witness that is never done: a byte of its answer every 50 ms."""
+
+    answer = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 200
+
+    def handle(self):
+        with suppress(OSError):
+            for byte in self.answer:
+                self.request.sendall(bytes([byte]))
+                time.sleep(0.05)
+
+
+class Endless(Dripping):
+    answer = b"HTTP/1.1 200 OK\r\n\r\n"
+
+    def handle(self):
+        with suppress(OSError):
+            self.request.sendall(self.answer)
+            while True:
+                self.request.sendall(b"x" * 4096)
+
+
+@contextmanager
+def listening(handler):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield "http://{}:{}/".format(*server.server_address)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("handler", [Dripping, Endless])
+def test_a_witness_that_is_never_done_is_waited_for_once_and_not_for_long(handler):
+    with listening(handler) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        slow = Witness(http, [], patience=0.5)
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(Away):
+                cosign(slow)
+        took = time.monotonic() - began
+        slow._asking.join(timeout=30)
+
+    assert took < 5
+
+
+def test_one_who_asks_byte_by_byte_is_hung_up_on(desk, monkeypatch):
+    monkeypatch.setattr(witness_server, "PATIENCE", 0.5)
+    with (
+        witness_server.listen(desk, host="127.0.0.1", port=0) as server,
+        socket.create_connection(server.server_address, timeout=10) as slow,
+    ):
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        began = time.monotonic()
+        with suppress(OSError):
+            slow.sendall(b"POST /add-checkpoint HTTP/1.0\r\nContent-Length: 5000\r\n\r\n")
+            while time.monotonic() - began < 5:
+                slow.sendall(b"o")
+                time.sleep(0.05)
+        took = time.monotonic() - began
+        server.shutdown()
+        thread.join()
+
+    assert took < 3
 
 
 # The process

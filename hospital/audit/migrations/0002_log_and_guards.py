@@ -6,9 +6,19 @@ from hospital.audit import guards
 
 
 def guard(_apps, schema_editor):
-    """Guard the tables first: what is written from now on finds its own way into the queue."""
-    guards.install(schema_editor.connection)
-    schema_editor.execute("INSERT INTO audit_pending (event_id) SELECT id FROM audit_event")
+    """
+    Guard the tables: what is written from now on finds its own way into the queue.
+
+    What was written before follows in `0004_completeness`, in batches: here it would be copied
+    while nobody else may write.
+    """
+    connection = schema_editor.connection
+    if connection.vendor == "postgresql":
+        # Rather fail, and be tried again, than have every writer wait behind us.
+        schema_editor.execute("SET LOCAL lock_timeout = '5s'")
+    guards.install(connection)
+    if connection.vendor == "postgresql":
+        schema_editor.execute("SET LOCAL lock_timeout = DEFAULT")
 
 
 def unguard(_apps, schema_editor):

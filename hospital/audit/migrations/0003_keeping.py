@@ -288,9 +288,34 @@ class Migration(migrations.Migration):
                 "ordering": ["-week"],
             },
         ),
+        migrations.RemoveIndex(model_name="event", name="event_actor"),
+        migrations.RemoveIndex(model_name="event", name="event_object"),
+        migrations.RemoveIndex(model_name="event", name="event_action"),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(fields=["actor_id", "-at_us", "-id"], name="event_actor_time"),
+        ),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(
+                fields=["object_type", "object_id", "-at_us", "-id"], name="event_object_time"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(fields=["action", "-at_us", "-id"], name="event_action_time"),
+        ),
         migrations.AddIndex(
             model_name="event",
             index=models.Index(fields=["-at_us", "-id"], name="event_time"),
+        ),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("outcome", "success"), _negated=True),
+                fields=["outcome", "-at_us", "-id"],
+                name="event_unsuccessful",
+            ),
         ),
         migrations.AddConstraint(
             model_name="leaf",

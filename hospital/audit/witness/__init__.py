@@ -6,7 +6,6 @@ hospital.audit.witness`. The protocol is https://c2sp.org/tlog-witness; this is 
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ class Question:
             proof = tuple(base64.b64decode(one, validate=True) for one in hashes)
             question = cls(int(size[1]) if size else -1, proof, Note.parse(note))
             checkpoint = question.note.checkpoint
-        except (UnicodeDecodeError, binascii.Error, BadNote):
+        except (ValueError, BadNote):  # not UTF-8, not base64, not even ASCII
             raise BadRequest from None
         if not separator or not 0 <= question.old <= checkpoint.size:
             raise BadRequest

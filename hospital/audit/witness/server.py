@@ -1,7 +1,10 @@
 """The witness over HTTP: one path, `POST /add-checkpoint`, as WSGI and as a small server."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 LARGEST: Final = 64 * 1024  # bytes of a question; one has 63 hashes and a note
-PATIENCE: Final = 10  # seconds for who sends one slowly
+PATIENCE: Final = 10  # seconds for a whole connection, however slowly its bytes come
 
 _TEXT, _SIZE = "text/plain; charset=utf-8", "text/x.tlog.size"
 _REFUSALS: Final = {
@@ -66,7 +69,20 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Connection(WSGIRequestHandler):
-    timeout = PATIENCE
+    """One question. A timeout of the socket would begin anew with each byte."""
+
+    def handle(self) -> None:
+        end = threading.Timer(PATIENCE, self._hang_up)
+        end.daemon = True
+        end.start()
+        try:
+            super().handle()
+        finally:
+            end.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # it is over already
+            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 def listen(desk: Desk, *, host: str, port: int) -> WSGIServer:

@@ -219,7 +219,7 @@ def _fault(index: BlindIndex, row: Any, slot: int) -> type[Exception] | None:
         return None
     try:
         return None if index.digest_of(row, secret) == held else IndexDiffers
-    except (Unopenable, Unplaced) as exc:
+    except (Unopenable, Unplaced, LookupError) as exc:  # LookupError: no rule of that name
         return type(exc)
 
 

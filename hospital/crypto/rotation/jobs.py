@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import uuid4
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -133,10 +133,12 @@ class Run:
         step = Step()
         if using == self.alias:
             with transaction.atomic(using=using):
+                self._say_who(using)
                 yield step
                 self._save(step)
         else:
             with transaction.atomic(using=using):
+                self._say_who(using)
                 yield step
             self._save(step)
         self.changed += step.changed + step.conflicts
@@ -163,6 +165,13 @@ class Run:
         """End the job: done if nothing failed."""
         state = Job.State.FAILED if self.job.failed else Job.State.DONE
         self._write(state=state, phase="", cursor="", finished_at=timezone.now())
+
+    def _say_who(self, using: str) -> None:
+        """Tell PostgreSQL whose work it is: a change of keys, on record with the job's begin."""
+        connection = connections[using]
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('hospital.job', %s, true)", [str(self.job.pk)])
 
     def _lease(self) -> bool:
         now = timezone.now()

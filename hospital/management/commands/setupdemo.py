@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from devices import activation
@@ -17,7 +18,8 @@ from faceauth import consent, merchant_keys, pem
 from faceauth.models import Merchant, Notice, Slot
 from hospital.accounts.models import Staff
 from hospital.audit import log_key, trail
-from hospital.audit.recording import SYSTEM
+from hospital.audit.actions import Action
+from hospital.audit.recording import SYSTEM, record
 from hospital.crypto.providers.file import FileProvider
 from hospital.demo.installation import write_private
 from hospital.roles import Role
@@ -108,17 +110,20 @@ def _forget_key_files() -> None:
 
 
 def _places() -> Terminal:
-    stores = {
-        code: Store.objects.get_or_create(code=code, defaults={"name": name})[0]
-        for code, name in (("menzhen", "示范医院门诊楼"), ("jizhen", "示范医院急诊楼"))
-    }
-    made = [
-        Terminal.objects.get_or_create(
+    stores = {}
+    for code, name in (("menzhen", "示范医院门诊楼"), ("jizhen", "示范医院急诊楼")):
+        stores[code], is_new = Store.objects.get_or_create(code=code, defaults={"name": name})
+        if is_new:
+            _say(Action.STORE_CREATE, stores[code])
+    terminals = []
+    for serial, name, store in TERMINALS:
+        terminal, is_new = Terminal.objects.get_or_create(
             serial=serial, defaults={"name": name, "store": stores[store]}
-        )[0]
-        for serial, name, store in TERMINALS
-    ]
-    return made[0]
+        )
+        terminals.append(terminal)
+        if is_new:
+            _say(Action.TERMINAL_CREATE, terminal)
+    return terminals[0]
 
 
 def _merchant(description: Path) -> None:
@@ -128,7 +133,8 @@ def _merchant(description: Path) -> None:
     key, certificate, public_key = [
         (description.parent / exported[name]).read_bytes() for name in names
     ]
-    merchant = Merchant.objects.filter(mch_id=exported["mch_id"]).first() or Merchant()
+    known = Merchant.objects.filter(mch_id=exported["mch_id"]).first()
+    merchant = known or Merchant()
     for name in ("mch_id", "appid", "v2_base_url", "v3_base_url", "wechat_public_key_id"):
         setattr(merchant, name, exported[name])
     keys = {
@@ -145,6 +151,7 @@ def _merchant(description: Path) -> None:
     merchant.wechat_public_key = public_key.decode()
     merchant.wechat_public_key_file = merchant.decrypting_key_file = ""
     merchant.save()
+    _say(Action.MERCHANT_CHANGE if known else Action.MERCHANT_CREATE, merchant, fields=list(keys))
 
 
 def _notice() -> None:
@@ -158,6 +165,7 @@ def _notice() -> None:
         },
     )
     if made:
+        _say(Action.NOTICE_CREATE, notice)
         consent.enforce(notice, by=SYSTEM, at=timezone.now())
 
 
@@ -168,8 +176,13 @@ def _people() -> list[dict[str, str]]:
         if Staff.objects.filter(username=username).exists():
             continue
         password = secrets.token_urlsafe(9)
-        Staff.objects.create_user(
+        staff = Staff.objects.create_user(
             username, password, display_name=name, person_id=person, role=role
         )
+        _say(Action.STAFF_CREATE, staff, role=role)
         made.append({"role": role.label, "username": username, "password": password})
     return made
+
+
+def _say(action: Action, on: Model, **facts: Any) -> None:
+    record(action, by=SYSTEM, on=on, at=timezone.now(), **facts)

@@ -4,23 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error, transaction
+from django.db import Error
 from django.utils import timezone
 
-from hospital.audit import anchoring, trail, verification, verified
-from hospital.audit.actions import Action
+from hospital.audit import trail, verifying
 from hospital.audit.checkpoint import BadNote, Note, Verifier
-from hospital.audit.merkle import Frontier
-from hospital.audit.recording import SYSTEM, record
-from hospital.audit.verification import Verdict
+from hospital.audit.verdict import Verdict
 
 FOUND, UNSETTLED = 1, 2  # exit codes
-GONE: Final = (
-    "TRUNCATED 上次核验到第 {} 条，数据库不再包含它：被截断或改写；"
-    "确因恢复备份而换了日志的，删除 VERIFIED_STATE 后重新核验"
-)
 ALONE: Final = "仅自洽：没有外部锚点，不能发现末尾连同其签名一起被删除（--anchor FILE）"
 
 
@@ -47,19 +39,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             verifiers = _verifiers(options["verifiers"])
-            anchors = _anchors(options["anchor"], verifiers)
-            kept = _kept()
-            is_continued = kept is None or verification.continued(kept)
-            begin = kept if options["incremental"] and is_continued else None
-            verdict = verification.verify(
+            anchors, unreadable = _anchors(options["anchor"], verifiers)
+            verdict = verifying.verify(
                 at=timezone.now(),
                 verifiers=verifiers,
                 anchors=anchors,
-                begin=begin,
+                is_full=not options["incremental"],
                 told=self._progress,
             )
-            if kept and not is_continued:
-                verdict.find("truncated", GONE.format(kept.size))
         except (trail.NotConfigured, BadNote) as exc:
             raise CommandError(f"不能核验：{exc}", returncode=UNSETTLED) from None
         except OSError as exc:
@@ -70,13 +57,10 @@ class Command(BaseCommand):
             raise CommandError(
                 f"不能核验：数据库出错（{type(exc).__name__}）", returncode=UNSETTLED
             ) from None
-        if verdict.is_intact and not verdict.unsettled and verdict.reached.size:
-            verified.write(settings.VERIFIED_STATE, verdict.reached)
-        _record(verdict, is_full=begin is None)
         if options["json"]:
-            self.stdout.write(_json(verdict))
+            self.stdout.write(_json(verdict, unreadable))
         else:
-            self._show(verdict)
+            self._show(verdict, unreadable)
         if verdict.count:
             raise CommandError(f"留痕有 {verdict.count:,} 处异常", returncode=FOUND)
         if verdict.unsettled:
@@ -88,7 +72,7 @@ class Command(BaseCommand):
             self.stderr.write(f"\r\x1b[K核验 {share}", ending="\n" if done == total else "")
             self.stderr.flush()
 
-    def _show(self, verdict: Verdict) -> None:
+    def _show(self, verdict: Verdict, unreadable: int) -> None:
         for one in verdict.findings:
             self.stdout.write(f"✗ {one.text}")
         if verdict.count > len(verdict.findings):
@@ -100,6 +84,12 @@ class Command(BaseCommand):
             f"签名的检查点到第 {verdict.signed:,} 条，外部锚点相符 {verdict.anchored:,} 个，"
             f"异常 {verdict.count:,} 处"
         )
+        if verdict.pruned or verdict.redacted:
+            self.stdout.write(
+                f"经双人批准：归档后清理 {verdict.pruned:,} 条，遮盖 {verdict.redacted:,} 条"
+            )
+        if unreadable:
+            self.stdout.write(f"锚点文件中有 {unreadable:,} 处残缺，无法读取，已略过")
         if not verdict.anchored:
             self.stdout.write(ALONE)
 
@@ -110,59 +100,35 @@ def _verifiers(path: Path | None) -> list[Verifier]:
     return [Verifier.parse(line) for line in path.read_text().splitlines() if line]
 
 
-def _anchors(paths: Sequence[Path], verifiers: Sequence[Verifier]) -> list[Note]:
+def _anchors(paths: Sequence[Path], verifiers: Sequence[Verifier]) -> tuple[list[Note], int]:
     """
-    Return the notes in these files, each signed by a log we know.
+    Return the notes in these files, each signed by a log we know; and how many were torn.
 
     :raises BadNote: one is not, or there is none: it would be no anchor
     """
-    notes = []
+    notes: list[Note] = []
+    unreadable = 0
     for path in paths:
-        found = anchoring.notes(path.read_text())
-        if not found:
+        found = verifying.anchors_in(path, verifiers)
+        if not found.notes:
             raise BadNote(f"{path} 里没有检查点")
-        notes += found
-    for note in notes:
-        if not any(
-            one.name == note.checkpoint.origin and note.is_signed_by(one) for one in verifiers
-        ):
-            raise BadNote("外部锚点没有用已知的公钥签名（TRAIL_VERIFIERS 或 --verifiers）")
-    return notes
+        notes += found.notes
+        unreadable += found.unreadable
+    return notes, unreadable
 
 
-def _kept() -> Frontier | None:
-    """Return how far an earlier run came; None if there was none, or its file is damaged."""
-    try:
-        return verified.read(settings.VERIFIED_STATE)
-    except verified.Unreadable:
-        return None
-
-
-def _json(verdict: Verdict) -> str:
+def _json(verdict: Verdict, unreadable: int) -> str:
     shown = {
         "events": verdict.events,
         "sealed": verdict.sealed,
         "signed": verdict.signed,
         "anchored": verdict.anchored,
+        "unreadable_anchors": unreadable,
+        "pruned": verdict.pruned,
+        "redacted": verdict.redacted,
         "count": verdict.count,
         "findings": [asdict(one) for one in verdict.findings],
         "unsettled": verdict.unsettled,
         "only_self_consistent": not verdict.anchored,
     }
     return json.dumps(shown, ensure_ascii=False, indent=2)
-
-
-def _record(verdict: Verdict, *, is_full: bool) -> None:
-    with transaction.atomic():
-        record(
-            Action.AUDIT_VERIFY,
-            by=SYSTEM,
-            on=None,
-            at=timezone.now(),
-            outcome="success" if verdict.is_intact else "failed",
-            is_full=is_full,
-            is_anchored=bool(verdict.anchored),
-            size=verdict.signed,
-            count=verdict.events,
-            findings=verdict.count,
-        )

@@ -1,0 +1,314 @@
+"""What takes two people: the auditor asks, the security administrator decides."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+
+from hospital import roles, stepup
+from hospital.admin import GrantedAdmin
+from hospital.audit import proposing, tasks
+from hospital.audit.admin import people, words
+from hospital.audit.keeping import pruning, redacting
+from hospital.audit.kept import Archive
+from hospital.audit.log import Leaf
+from hospital.audit.models import Event
+from hospital.audit.proposals import Proposal
+from hospital.audit.stated import moment
+from hospital.errors import Refusal
+from hospital.roles import May
+
+State = Proposal.State
+BADGES = {
+    State.ASKED: "guardian_required",
+    State.APPROVED: "authorized",
+    State.REFUSED: "declined",
+    State.WITHDRAWN: "expired",
+    State.EXPIRED: "expired",
+    State.DONE: "success",
+    State.FAILED: "failed",
+}
+
+
+class Reason(forms.Form):
+    """Why: one sentence, which the decider and every later auditor reads."""
+
+    note = forms.CharField(
+        label="理由",
+        max_length=200,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="必填，200 字以内；写进留痕，不要写患者信息",
+    )
+
+
+class PruneRequest(Reason):
+    """Up to which archive; where it begins nobody chooses."""
+
+    end = forms.TypedChoiceField(label="清理到", coerce=int)
+    field_order = ["end", "note"]
+
+    def __init__(self, *args: Any, archives: list[Archive], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["end"].choices = [  # type: ignore[attr-defined]
+            (one.end, f"序号 {one.end - 1:,}（归档 {one.pk}）") for one in archives
+        ]
+        self.initial["end"] = archives[-1].end
+
+
+@admin.register(Proposal)
+class ProposalAdmin(GrantedAdmin):
+    """Requests and what became of them. Who asks never decides."""
+
+    view = frozenset({May.KEEP_TRAIL, May.APPROVE_KEEPING})
+    list_display = ("what", "about", "standing", "asker", "reason", "asked_at", "expires_at")
+    list_filter = ("state",)
+    fields = readonly_fields = (
+        "what",
+        "about_in_full",
+        "standing",
+        "reason",
+        "asker",
+        "asked_at",
+        "expires_at",
+        "decider",
+        "decided_at",
+        "done_at",
+    )
+    change_form_template = "admin/audit/proposal/change_form.html"
+    change_list_template = "admin/audit/proposal/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        def at(route: str, view: Any, name: str) -> URLPattern:
+            guarded = self.admin_site.admin_view(view)
+            made: URLPattern = path(route, guarded, name=f"audit_proposal_{name}")
+            return made
+
+        return [
+            at("prune/", self.prune_view, "prune"),
+            at("redact/", self.redact_view, "redact"),
+            at("<uuid:pk>/decision/", self.decision_view, "decision"),
+            at("<uuid:pk>/withdrawal/", self.withdrawal_view, "withdrawal"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description="事项")
+    def what(self, proposal: Proposal) -> str:
+        return label(proposal)
+
+    @admin.display(description="内容")
+    def about(self, proposal: Proposal) -> str:
+        return told(proposal)
+
+    @admin.display(description="内容")
+    def about_in_full(self, proposal: Proposal) -> str:
+        return told_in_full(proposal)
+
+    @admin.display(description="状态", ordering="state")
+    def standing(self, proposal: Proposal) -> str:
+        badge = BADGES.get(State(proposal.state), "")
+        shown = proposal.get_state_display()
+        if proposal.state == State.ASKED and proposal.expires_at <= timezone.now():
+            badge, shown = "expired", State.EXPIRED.label
+        return format_html('<span class="badge badge-{}">{}</span>', badge, shown)
+
+    @admin.display(description="申请人")
+    def asker(self, proposal: Proposal) -> str:
+        return _name(proposal.asked_by)
+
+    @admin.display(description="批准人")
+    def decider(self, proposal: Proposal) -> str:
+        return _name(proposal.decided_by)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        asks = {"may_ask": roles.may(request.user, May.KEEP_TRAIL)}
+        return super().changelist_view(request, {**asks, **(extra_context or {})})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        proposal = self.get_object(request, object_id)
+        if isinstance(proposal, Proposal):
+            extra_context = {**_shown(request, proposal), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def prune_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for the removal of archived events."""
+        _demand(request, May.KEEP_TRAIL)
+        stretch = pruning.prunable(at=timezone.now())
+        context: dict[str, Any] = {"stretch": stretch}
+        if stretch:
+            context["archives"] = stretch.archives
+            form = PruneRequest(request.POST or None, archives=stretch.archives)
+            context["form"] = form
+            if request.method == "POST" and form.is_valid():
+                facts = {"start": stretch.start, "end": form.cleaned_data["end"]}
+                if answer := _ask(request, "audit.prune", facts, form.cleaned_data["note"]):
+                    return answer
+        return self._page(request, "prune", "申请清理留痕", **context)
+
+    def redact_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for what a line says to be removed; first show which line it is."""
+        _demand(request, May.KEEP_TRAIL)
+        given = request.POST if request.method == "POST" else request.GET
+        leaf = _leaf(given.get("index", ""))
+        form = Reason(request.POST or None)
+        hash_ = bytes(leaf.hash).hex() if leaf else ""
+        if request.method == "POST" and leaf and given.get("hash") != hash_:
+            messages.error(request, str(redacting.NoSuchLine()))  # not what they looked at
+        elif request.method == "POST" and leaf and form.is_valid():
+            facts = {"index": leaf.index, "hash": hash_}
+            if answer := _ask(request, "audit.redact", facts, form.cleaned_data["note"]):
+                return answer
+        context: dict[str, Any] = {"index": given.get("index", ""), "leaf": leaf, "form": form}
+        if leaf:
+            context["hash"] = hash_
+            context["line"] = _line(leaf)
+            context["archives"] = redacting.holding(leaf.index)
+        return self._page(request, "redact", "申请遮盖留痕", **context)
+
+    @stepup.fresh
+    def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Let the second person decide, who has just shown that it is them."""
+        proposal = get_object_or_404(Proposal, pk=pk)
+        kind = proposing.kind_of(proposal)
+        _demand(request, kind.decides)
+        if request.method != "POST":
+            return self._page(
+                request, "decision", "审批", proposal=proposal, **_shown(request, proposal)
+            )
+        approves = request.POST.get("decision") == "approve"
+        try:
+            with transaction.atomic():
+                proposing.decide(
+                    proposal, approves=approves, by=_person(request), at=timezone.now()
+                )
+                if proposal.state == State.APPROVED:
+                    transaction.on_commit(tasks.attend_to_proposals.delay, robust=True)
+        except Refusal as exc:
+            messages.error(request, str(exc))
+        else:
+            messages.success(request, f"{label(proposal)}：{proposal.get_state_display()}")
+        return redirect("admin:audit_proposal_change", pk)
+
+    def withdrawal_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        proposal = get_object_or_404(Proposal, pk=pk)
+        _demand(request, proposing.kind_of(proposal).asks)
+        try:
+            proposing.withdraw(proposal, by=_person(request), at=timezone.now())
+        except Refusal as exc:
+            messages.error(request, str(exc))
+        else:
+            messages.success(request, "申请已撤回")
+        return redirect("admin:audit_proposal_change", pk)
+
+    def _page(self, request: HttpRequest, name: str, title: str, **context: Any) -> HttpResponse:
+        shown = {**self.admin_site.each_context(request), "title": title, **context}
+        return TemplateResponse(request, f"admin/audit/proposal/{name}.html", shown)
+
+
+def label(proposal: Proposal) -> str:
+    """Return what a request is for; a kind that no longer exists keeps its tag."""
+    known = {kind.tag: kind.label for kind in proposing.kinds()}
+    return known.get(proposal.kind, proposal.kind)
+
+
+def told(proposal: Proposal) -> str:
+    """Return the facts of a request in words."""
+    facts = proposal.facts
+    match proposal.kind:
+        case "audit.prune":
+            return f"序号 {facts['start']:,} 至 {facts['end'] - 1:,}"
+        case "audit.redact":
+            return f"序号 {facts['index']:,}"
+    return "，".join(f"{words.FACTS.get(name, name)} {value}" for name, value in facts.items())
+
+
+def told_in_full(proposal: Proposal) -> str:
+    """Return them with what is too long for a list: the hash by which the line is named."""
+    hash_ = proposal.facts.get("hash")
+    return f"{told(proposal)}，叶散列 {hash_}" if hash_ else told(proposal)
+
+
+def _shown(request: HttpRequest, proposal: Proposal) -> dict[str, Any]:
+    kind, now = proposing.kind_of(proposal), timezone.now()
+    waits = proposal.state == State.ASKED and proposal.expires_at > now
+    is_asker = proposal.asked_by == request.user.pk
+    return {
+        "heading": label(proposal),
+        "about": told_in_full(proposal),
+        "asker": _name(proposal.asked_by),
+        "archives": _archives(proposal),
+        "is_redaction": proposal.kind == "audit.redact",
+        "may_decide": waits and not is_asker and roles.may(request.user, kind.decides),
+        "may_withdraw": is_asker and proposal.state in {State.ASKED, State.APPROVED},
+    }
+
+
+def _archives(proposal: Proposal) -> list[Archive]:
+    facts = proposal.facts
+    match proposal.kind:
+        case "audit.prune":
+            rows = Archive.objects.filter(start__gte=facts["start"], end__lte=facts["end"])
+            return list(rows.order_by("start", "id"))
+        case "audit.redact":
+            return redacting.holding(facts["index"])
+    return []
+
+
+def _ask(request: HttpRequest, tag: str, facts: dict[str, Any], reason: str) -> HttpResponse | None:
+    try:
+        proposal = proposing.ask(tag, facts, reason=reason, by=_person(request), at=timezone.now())
+    except Refusal as exc:
+        messages.error(request, str(exc))
+        return None
+    messages.success(request, "申请已提交，请另一人批准")
+    return redirect("admin:audit_proposal_change", proposal.pk)
+
+
+def _leaf(index: str) -> Leaf | None:
+    if not index.isascii() or not index.isdigit() or len(index) > 18:  # noqa: PLR2004 (fits a bigint)
+        return None
+    return Leaf.objects.filter(index=int(index)).first()
+
+
+def _line(leaf: Leaf) -> dict[str, str]:
+    """Return which line it is, and nothing of what it says."""
+    event = Event.objects.filter(pk=leaf.event_id).first()
+    if event is None or event.action is None:
+        return {}
+    return {
+        "时间": f"{timezone.localtime(moment(event.at_us)):%Y-%m-%d %H:%M:%S}",
+        "行为": event.label,
+        "行为人": _name(event.actor_id),
+        "编号": str(event.uid),
+    }
+
+
+def _name(person: object) -> str:
+    return people.names([person]).get(str(person), "—")
+
+
+def _demand(request: HttpRequest, right: May) -> None:
+    if not roles.may(request.user, right):
+        raise PermissionDenied
+
+
+def _person(request: HttpRequest) -> proposing.Person:
+    return request.user  # type: ignore[return-value] # the admin site lets nobody else in

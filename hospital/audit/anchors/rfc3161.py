@@ -1,0 +1,151 @@
+"""
+Time stamps: an authority says that it saw a note, and when (RFC 3161).
+
+The stamp is over the whole text of the note, its signatures included, so `openssl ts -verify -data`
+checks it with nothing but the note, the receipt and the authority's certificate.
+"""
+
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+from cryptography import x509
+from rfc3161_client import (
+    HashAlgorithm,
+    TimestampRequestBuilder,
+    TimeStampResponse,
+    VerificationError,
+    VerifierBuilder,
+    decode_timestamp_response,
+)
+
+from hospital.audit.anchors import Away, BadReceipt
+from hospital.audit.checkpoint import Note
+
+NAME: Final = "rfc3161"
+PATIENCE: Final = 5.0  # seconds
+LARGEST: Final = 64 * 1024  # octets of an answer; one with its certificates has some 6,000
+
+Certificates = Sequence[x509.Certificate]
+
+
+@dataclass(frozen=True)
+class TimeStamps:
+    """
+    A time-stamp authority at a URL.
+
+    :param roots: certificates its own has to chain to
+    """
+
+    http: httpx.Client
+    url: str
+    roots: Certificates
+    name: str = NAME
+
+    def anchor(self, note: Note) -> str:
+        """
+        Return its time stamp of a note: DER of the whole answer, base64.
+
+        :raises Away:
+        """
+        text = str(note).encode()
+        request = TimestampRequestBuilder().data(text).hash_algorithm(HashAlgorithm.SHA256).build()
+        answer = self._asked(request.as_bytes())
+        try:
+            _checked(answer, hashlib.sha256(text).digest(), self.roots, nonce=request.nonce)
+        except BadReceipt as exc:
+            raise Away(str(exc)) from None
+        return base64.b64encode(answer).decode()
+
+    def _asked(self, request: bytes) -> bytes:
+        headers = {
+            "Content-Type": "application/timestamp-query",
+            "Accept-Encoding": "identity",
+        }
+        until = time.monotonic() + PATIENCE
+        content = b""
+        try:
+            with self.http.stream(
+                "POST", self.url, content=request, headers=headers, timeout=PATIENCE
+            ) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    raise Away(f"HTTP {answer.status_code}")
+                for part in answer.iter_raw():
+                    content += part
+                    if len(content) > LARGEST:
+                        raise Away("too much")
+                    if time.monotonic() > until:
+                        raise Away("too slow")
+        except httpx.HTTPError as exc:
+            raise Away(type(exc).__name__) from None
+        return content
+
+
+def verify(receipt: str, note: Note, roots: Certificates) -> datetime:
+    """
+    Return when the authority saw a note.
+
+    The certificates have to be valid at that time, not today. A witness may have signed the note
+    after it was stamped, so the stamp may be over its first signatures only.
+
+    :raises BadReceipt:
+    """
+    try:
+        answer = base64.b64decode(receipt, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadReceipt("not base64") from None
+    digests = {hashlib.sha256(str(one).encode()).digest() for one in _stages(note)}
+    stamped = _read(answer).tst_info.message_imprint.message
+    if stamped not in digests:
+        raise BadReceipt("of something else")
+    return _checked(answer, stamped, roots)
+
+
+def certificates(path: Path) -> Certificates:
+    """
+    Return the certificates in a PEM file.
+
+    :raises OSError:
+    :raises ValueError: there is none, or one is damaged
+    """
+    return x509.load_pem_x509_certificates(path.read_bytes())
+
+
+def _stages(note: Note) -> Iterator[Note]:
+    for count in range(1, len(note.signatures) + 1):
+        yield Note(note.body, note.signatures[:count])
+
+
+def _checked(
+    answer: bytes, digest: bytes, roots: Certificates, *, nonce: int | None = None
+) -> datetime:
+    """:raises BadReceipt:"""
+    read = _read(answer)
+    builder = VerifierBuilder(roots=list(roots), nonce=nonce)
+    try:
+        builder.build().verify(read, digest)
+    except (VerificationError, ValueError) as exc:
+        raise BadReceipt(_reason(exc)) from None
+    return read.tst_info.gen_time
+
+
+def _read(answer: bytes) -> TimeStampResponse:
+    """:raises BadReceipt:"""
+    try:
+        read = decode_timestamp_response(answer)
+        _ = read.tst_info  # an answer that refuses has none
+    except (VerificationError, ValueError) as exc:
+        raise BadReceipt(_reason(exc)) from None
+    return read
+
+
+def _reason(exc: Exception) -> str:
+    """Return what the library says; it quotes no more than words of ASN.1 and of OpenSSL."""
+    return str(exc)[:200]

@@ -1,0 +1,182 @@
+"""
+Making a copy, by whichever worker is there.
+
+Who makes it holds a lease, and writes under the number of the attempt. Whoever takes over from a
+worker that fell silent has another number, and the silent one finds that its own no longer counts.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from hospital.audit import trail
+from hospital.audit.actions import Action
+from hospital.audit.exporting import bundle, checking, requests
+from hospital.audit.exporting.bundle import View, Written
+from hospital.audit.exporting.selecting import NotSealed
+from hospital.audit.exports import Export
+from hospital.audit.recording import SYSTEM, record
+from hospital.errors import Refusal
+
+LEASE: Final = timedelta(minutes=5)  # longer than any stretch of the work without a word
+ATTEMPTS: Final = 3
+KEPT: Final = timedelta(hours=24)
+VIEWS: Final[tuple[View, ...]] = ("csv", "xlsx")
+_SAVED: Final = 1.0  # seconds from one word on progress to the next
+
+PROBLEMS: Final = {
+    "abandoned": "多次中断",
+    "unverified": "生成的文件核验不符，留痕可能被改动：先核验留痕（verifyaudit）",
+    "storage": "无法写入导出目录（EXPORTS_DIR），可能空间不足",
+    **{one.code: one.message for one in (bundle.NothingFound, NotSealed)},
+    bundle.Missing.code: "区间内有留痕不在数据库里：先核验留痕（verifyaudit）",
+    bundle.Removed.code: "区间内有留痕已归档清理：改用归档文件",
+}
+
+logger = structlog.get_logger(__name__)
+
+
+class LeaseLost(Exception):
+    """Another worker took the work over, because this one was silent for too long."""
+
+
+def due(at: datetime) -> QuerySet[Export]:
+    """Return what nobody is at."""
+    left = Q(state=Export.State.RUNNING, lease_until__lt=at)
+    return Export.objects.filter(left | Q(state=Export.State.QUEUED)).order_by("pk")
+
+
+def make(export_id: UUID, *, clock: Callable[[], datetime]) -> bool:
+    """
+    Make the copy, unless another worker is at it or it is made; return whether it is ours.
+
+    What is wrong with the request or the trail ends it. What is wrong with this worker or the
+    database leaves it to another attempt.
+
+    :raises LeaseLost: another worker has taken over
+    """
+    attempt = _Attempt.of(export_id, clock)
+    if attempt is None:
+        return False
+    try:
+        written = attempt.work()
+    except Refusal as exc:
+        attempt.fail(exc.code)
+    except checking.Unverified as exc:
+        logger.error("export.unverified", export=str(export_id), said=str(exc))  # noqa: TRY400
+        attempt.fail("unverified")
+    except OSError as exc:
+        logger.error("export.unwritten", export=str(export_id), reason=exc.strerror)  # noqa: TRY400
+        attempt.fail("storage")
+    else:
+        attempt.complete(written)
+        return True
+    return False
+
+
+class _Attempt:
+    """One worker's turn at an export."""
+
+    def __init__(self, export: Export, clock: Callable[[], datetime]) -> None:
+        self._export, self._clock, self._saved = export, clock, time.monotonic()
+
+    @classmethod
+    def of(cls, export_id: UUID, clock: Callable[[], datetime]) -> "_Attempt | None":
+        """Return ours; None if it is not to be had."""
+        now = clock()
+        export = due(now).filter(pk=export_id).first()
+        if export is None:
+            return None
+        if export.attempts >= ATTEMPTS:
+            cls(export, clock).fail("abandoned")
+            return None
+        as_seen = due(now).filter(pk=export.pk, attempts=export.attempts)
+        turn = export.attempts + 1
+        running = {"state": Export.State.RUNNING, "attempts": turn, "lease_until": now + LEASE}
+        if not as_seen.update(**running, done=0, total=0):
+            return None
+        export.refresh_from_db()
+        return cls(export, clock)
+
+    def work(self) -> Written:
+        export = self._export
+        path = requests.path_of(export)
+        written = bundle.write(
+            path,
+            selection=requests.selection_of(export),
+            manifest_facts={
+                "export": str(export.pk),
+                "requested_by": str(export.requested_by),
+                "requested_at": export.requested_at.isoformat(),
+                "purpose": export.purpose,
+                "generated_at": self._clock().isoformat(),
+            },
+            progress=self._progress,
+            views=VIEWS,
+        )
+        self._save()
+        # The log's own key. A witness may have been away, and older logs had other keys.
+        known = (one for one in trail.verifiers() if not one.is_witness)
+        checking.verify(path, keys=[str(one) for one in known if one.name == written.origin])
+        return written
+
+    def complete(self, written: Written) -> None:
+        now, export = self._clock(), self._export
+        with transaction.atomic():
+            self._update(
+                state=Export.State.READY,
+                rows=written.rows,
+                size=written.size,
+                sha256=written.sha256,
+                sm3=written.sm3,
+                ready_at=now,
+                expires_at=now + KEPT,
+                lease_until=None,
+            )
+            record(
+                Action.EXPORT_COMPLETE,
+                by=SYSTEM,
+                on=export,
+                at=now,
+                count=written.rows,
+                size=written.size,
+                sha256=written.sha256,
+                sm3=written.sm3,
+            )
+
+    def fail(self, code: str) -> None:
+        with transaction.atomic():
+            self._update(state=Export.State.FAILED, problem=code, lease_until=None)
+            record(
+                Action.EXPORT_FAIL,
+                by=SYSTEM,
+                on=self._export,
+                at=self._clock(),
+                outcome="failed",
+                code=code,
+            )
+        with suppress(OSError):  # the sweep removes it
+            requests.path_of(self._export).unlink()
+
+    def _progress(self, done: int, total: int) -> None:
+        if not done or time.monotonic() - self._saved >= _SAVED:
+            self._save(done=done, total=total)
+
+    def _save(self, **fields: Any) -> None:
+        self._update(lease_until=self._clock() + LEASE, **fields)
+        self._saved = time.monotonic()
+
+    def _update(self, **fields: Any) -> None:
+        """:raises LeaseLost:"""
+        mine = Export.objects.filter(
+            pk=self._export.pk, state=Export.State.RUNNING, attempts=self._export.attempts
+        )
+        if not mine.update(**fields):
+            raise LeaseLost

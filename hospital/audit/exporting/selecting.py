@@ -1,0 +1,137 @@
+"""
+What is to be copied: a stretch of the log, or the events that answer to certain values.
+
+A stretch can be shown to be complete. What was picked by values can only be shown to be genuine:
+nobody can tell from the copy what else answers to them.
+"""
+
+import datetime as dt
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+from django.db.models import Max
+
+from hospital.audit.log import Checkpoint
+from hospital.audit.recording import EPOCH
+from hospital.errors import Refusal
+
+# An event is dated so much before or after the checkpoints around it, or `verifyaudit` says so.
+SKEW: Final = dt.timedelta(seconds=300)
+
+
+class NotSealed(Refusal):
+    code = "not_sealed"
+    message = "所选区间里没有已签名的留痕：新的留痕一秒后才有检查点，请稍后再试"
+
+
+class NothingChosen(Refusal):
+    code = "nothing_chosen"
+    message = "没有写任何条件"
+
+
+@dataclass(frozen=True)
+class Range:
+    """The leaves from `start` to before `end`, all of them."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise NotSealed
+
+    @classmethod
+    def between(cls, begin: dt.datetime | None, end: dt.datetime | None) -> Self:
+        """
+        Return the leaves among which all events from `begin` to `end` are, and a few beside.
+
+        :raises NotSealed: there are none
+        """
+        size = signed()
+        start, stop = 0, size
+        if begin:
+            after = bisect_left(range(size + 1), begin - SKEW, key=_sealed_at)
+            start = max(0, after - 1)
+        if end:
+            after = bisect_right(range(size + 1), end + SKEW, key=_sealed_at)
+            stop = _covering(after).size if after <= size else size
+        return cls(start, stop)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Values an event has to have, whole. Empty: any."""
+
+    begin: dt.datetime | None = None
+    end: dt.datetime | None = None  # not included
+    action: str = ""
+    actor: str = ""
+    object_type: str = ""
+    object_id: str = ""
+    outcome: str = ""
+    request: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.stated:
+            raise NothingChosen
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What was asked for, by name, as it is kept."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: value.isoformat() if isinstance(value, dt.datetime) else value
+            for name, value in given.items()
+            if value
+        }
+
+    @classmethod
+    def of(cls, stated: dict[str, Any]) -> Self:
+        """Return what `stated` was made of."""
+        moments: dict[str, Any] = {
+            name: dt.datetime.fromisoformat(stated[name])
+            for name in ("begin", "end")
+            if name in stated
+        }
+        return cls(**{**stated, **moments})
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """Return it in SQL over `audit_event e`, with its parameters."""
+        parts, values = [], list[Any]()
+        for column, sign, value in (
+            ("at_us", ">=", self.begin and _microseconds(self.begin)),
+            ("at_us", "<", self.end and _microseconds(self.end)),
+            ("action", "=", self.action),
+            ("actor_id", "=", self.actor),
+            ("object_type", "=", self.object_type),
+            ("object_id", "=", self.object_id),
+            ("outcome", "=", self.outcome),
+            ("request_id", "=", self.request),
+        ):
+            if value:
+                parts.append(f"e.{column} {sign} %s")
+                values.append(value)
+        return " AND ".join(parts), values
+
+
+Selection = Range | Filters
+
+
+def signed() -> int:
+    """Return how many events the last checkpoint covers."""
+    return int(Checkpoint.objects.aggregate(last=Max("size"))["last"] or 0)
+
+
+def _covering(size: int) -> Checkpoint:
+    """Return the first checkpoint over at least so many events."""
+    found: Checkpoint = Checkpoint.objects.filter(size__gte=size).order_by("size")[0]
+    return found
+
+
+def _sealed_at(size: int) -> dt.datetime:
+    return _covering(size).created_at
+
+
+def _microseconds(moment: dt.datetime) -> int:
+    return (moment - EPOCH) // dt.timedelta(microseconds=1)

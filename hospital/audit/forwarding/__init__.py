@@ -1,0 +1,1 @@
+"""The log, handed to somebody else's log server, in order and without a gap."""

@@ -1,0 +1,63 @@
+"""Is one line what was written: by its keyed code, and by the columns people see?"""
+
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from hospital.audit import reading
+from hospital.audit.reading import Line
+from hospital.audit.recording import EPOCH, mac
+
+_LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
+
+# Column → where the canonical line says it.
+SHOWN: Final = {
+    "action": ("action",),
+    "outcome": ("outcome",),
+    "actor_type": ("actor", "type"),
+    "actor_id": ("actor", "id"),
+    "object_type": ("object", "type"),
+    "object_id": ("object", "id"),
+    "request_id": ("ctx", "req"),
+    "at_us": ("t",),
+}
+
+
+def faults(line: Line) -> Iterator[str]:
+    """Yield what is the matter with a line: `mac`, `columns`."""
+    if not is_coded(line):
+        yield "mac"
+    try:
+        said = json.loads(line.payload) if isinstance(line.payload, str) else {}
+        same = said["uid"].replace("-", "") == str(line.uid).replace("-", "") and all(
+            getattr(line, column) == _at(said, path) for column, path in SHOWN.items()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        same = False
+    if not same:
+        yield "columns"
+
+
+def is_coded(line: Line) -> bool:
+    """Return whether the keyed code is over this text."""
+    return hmac.compare_digest(mac(reading.encoded(line.payload)), reading.octets(line.mac))
+
+
+def shows_nothing(line: Line) -> bool:
+    """Return whether no column says anything, as of a line whose text was covered."""
+    return all(getattr(line, column) is None for column in SHOWN)
+
+
+def time(line: Line) -> datetime:
+    """Return when a line says that it happened, whatever it says."""
+    stated = line.at_us if isinstance(line.at_us, int) else 0
+    return EPOCH + timedelta(microseconds=min(max(stated, 0), _LATEST))
+
+
+def _at(said: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = said
+    for name in path:
+        value = value[name]
+    return value

@@ -1,0 +1,58 @@
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from hospital.audit import alarms, analysis, holding, nightly, proposing
+from hospital.audit.exporting import making, requests
+
+SUNDAY = 7
+HOURS = 3_600  # seconds
+SWEPT = 60  # seconds: by then the next sweep has said it again
+
+
+# It takes longer than a broker waits for an answer, and must not be begun again meanwhile.
+@shared_task(acks_late=False, time_limit=4 * HOURS)
+def verify_nightly() -> None:
+    now = timezone.now()
+    nightly.verify(at=now, is_full=timezone.localtime(now).isoweekday() == SUNDAY)
+
+
+@shared_task
+def watch() -> None:
+    alarms.watch(at=timezone.now())
+
+
+@shared_task(time_limit=HOURS)
+def analyse() -> None:
+    analysis.make_due(at=timezone.now())
+
+
+# Verifying archives takes minutes; what is lost with a worker the next turn does.
+@shared_task(acks_late=False, time_limit=4 * HOURS)
+def attend_to_proposals() -> None:
+    """Close what nobody decided, and do what was approved."""
+    now, hold = timezone.now(), holding.hold(settings.VAR_DIR, of="keeping")
+    if not hold.take():
+        return
+    try:
+        proposing.expire(at=now)
+        proposing.carry_out_approved(at=now)
+    finally:
+        hold.release()
+
+
+# As long as it takes; a worker that is gone is noticed by its lease, not by the broker.
+@shared_task(acks_late=False, time_limit=4 * HOURS, throws=(making.LeaseLost,))
+def export(*, export_id: str) -> None:
+    making.make(UUID(export_id), clock=timezone.now)
+
+
+@shared_task
+def sweep_exports() -> None:
+    """What the broker forgot, what a worker left lying, and what nobody fetched."""
+    now = timezone.now()
+    for pk in making.due(now).values_list("pk", flat=True):
+        export.apply_async(kwargs={"export_id": str(pk)}, expires=SWEPT)
+    requests.expire(at=now)

@@ -1,0 +1,101 @@
+"""Figures for a monitoring system (Prometheus), for who has the token. None is about a person."""
+
+import hmac
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hospital.audit.models import Forwarded
+from hospital.audit.standing import Standing, standing
+
+_SCHEME = "Bearer"
+
+
+class Trail(Collector):
+    """Read from the tables whenever somebody asks, so that all web processes say the same."""
+
+    def collect(self) -> Iterator[Metric]:
+        now = timezone.now()
+        stands = standing(now)
+        yield from _log(stands)
+        yield from _forwarded(stands.size)
+
+
+REGISTRY = CollectorRegistry()
+REGISTRY.register(Trail())
+ProcessCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+
+@method_decorator(never_cache, name="dispatch")
+class Metrics(View):
+    """Not there without a token configured; 401 for who has another."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if not settings.METRICS_TOKEN:
+            raise Http404
+        if not _may(request.headers.get("Authorization", "")):
+            return HttpResponse(status=401, headers={"WWW-Authenticate": _SCHEME})
+        return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _may(authorization: str) -> bool:
+    scheme, _, token = authorization.partition(" ")
+    is_ours = hmac.compare_digest(token.encode(), settings.METRICS_TOKEN.encode())
+    return is_ours and scheme.lower() == _SCHEME.lower()
+
+
+def _log(stands: Standing) -> Iterator[Metric]:
+    for name, what, value in (
+        ("pending_events", "Events without a place in the log", stands.pending),
+        ("lag_seconds", "How long the oldest event waits for a signature", stands.lag_seconds),
+        ("signed_events", "Events the last checkpoint covers", stands.size),
+        ("witnessed_events", "Events a cosigned checkpoint covers", stands.witnessed),
+        (
+            "unwitnessed_seconds",
+            "How long the oldest checkpoint waits for a cosignature",
+            stands.unwitnessed_seconds,
+        ),
+    ):
+        yield _gauge(name, what, value)
+    anchored = _labelled("anchor_age_seconds", "How long ago a checkpoint went to an anchor")
+    for sink, age in stands.anchored.items():
+        anchored.add_metric([sink], age)
+    yield anchored
+    if stands.verified_at is not None and stands.is_intact is not None:
+        yield _gauge(
+            "verified_timestamp_seconds",
+            "When the trail was last verified",
+            stands.verified_at.timestamp(),
+        )
+        yield _gauge("intact", "1: the last verification found nothing", int(stands.is_intact))
+
+
+def _forwarded(size: int) -> Iterator[Metric]:
+    sent = _labelled("forwarded_sent_events", "Leaves written to a log server")
+    read = _labelled("forwarded_acknowledged_events", "Leaves its end of TLS has read")
+    lag = _labelled("forwarded_lag_events", "Leaves it has still to read")
+    moved = _labelled("forwarded_moved_timestamp_seconds", "When forwarding last got on")
+    for row in Forwarded.objects.order_by("sink"):
+        sent.add_metric([row.sink], row.sent)
+        read.add_metric([row.sink], row.acknowledged)
+        lag.add_metric([row.sink], max(size - row.acknowledged, 0))
+        moved.add_metric([row.sink], row.at.timestamp())
+    yield from (sent, read, lag, moved)
+
+
+def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"trail_{name}", what, value=value)
+
+
+def _labelled(name: str, what: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"trail_{name}", what, labels=["sink"])

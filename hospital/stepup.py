@@ -1,0 +1,72 @@
+"""
+A grave act asks who is there once more: a session that stood open proves nothing.
+
+One small room, so that what is asked for can change: today the password, later a second factor.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec
+from urllib.parse import urlencode
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+
+FRESH: Final = timedelta(minutes=5)
+_STAMP: Final = "stepped_up_at"  # seconds since 1970
+_MISSED: Final = "stepped_up_missed"
+MISSES: Final = 5  # in a session, and it ends
+
+P = ParamSpec("P")
+View = Callable[Concatenate[Any, HttpRequest, P], HttpResponseBase]
+
+
+def fresh(view: View[P]) -> View[P]:
+    """
+    Let a method of an admin page answer only who has shown a moment ago that it is them.
+
+    Others go to the page that asks, and come back to this address. What they had sent is gone:
+    let the form itself be behind this as well.
+    """
+
+    @wraps(view)
+    def guarded(
+        page: Any, request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
+        if is_fresh(request.session, at=timezone.now()):
+            return view(page, request, *args, **kwargs)
+        query = urlencode({"next": request.path})
+        return HttpResponseRedirect(f"{reverse('step-up')}?{query}")
+
+    return guarded
+
+
+def is_fresh(session: SessionBase, *, at: datetime) -> bool:
+    age = at.timestamp() - float(session.get(_STAMP, 0))
+    return 0 <= age < FRESH.total_seconds()
+
+
+def confirm(session: SessionBase, *, at: datetime) -> None:
+    """Remember that it was them, under a new key: who knew the old one learns nothing."""
+    session.cycle_key()
+    session.pop(_MISSED, None)
+    session[_STAMP] = at.timestamp()
+
+
+def miss(session: SessionBase) -> bool:
+    """Count a wrong answer; return whether that was one too many."""
+    session[_MISSED] = session.get(_MISSED, 0) + 1
+    return bool(session[_MISSED] >= MISSES)
+
+
+def onward(request: HttpRequest) -> str:
+    """Return where to go afterwards: a page of ours, whatever the address says."""
+    wanted = request.GET.get("next", "")
+    if wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted
+    return reverse("admin:index")

@@ -1,0 +1,95 @@
+"""What takes two people, in a real browser: each page whole, and decided with keys alone."""
+
+import pytest
+from django.urls import reverse
+
+from hospital.audit.models import Archive, Proposal
+from tests.browser.test_auditor import CUT, DESK, HAND, WIDER, Desk, chromium, playwright
+from tests.conftest import PASSWORD
+from tests.hospital.aged import NOW, aged, ask_to_redact
+
+__all__ = ["chromium"]
+
+pytestmark = pytest.mark.browser
+expect = playwright.expect
+
+
+@pytest.fixture
+def proposal(tmp_path, settings, zhou):
+    aged(tmp_path, settings)
+    for start, end in ((0, 4), (4, 10)):
+        name = f"trail-{start:012d}-{end:012d}.zip"
+        Archive(
+            start=start, end=end, root=b"r" * 32, name=name, size=1,
+            sha256="0" * 64, sm3="0" * 64, at=NOW,
+        ).save()  # fmt: skip
+    return ask_to_redact(zhou, 3)
+
+
+@pytest.fixture
+def seat(chromium, live_server):
+    desks = []
+
+    def sit(person, size=DESK, scheme="light"):
+        desks.append(Desk(chromium, live_server.url, size, scheme))
+        desks[-1].sit_down(person)
+        return desks[-1]
+
+    yield sit
+    for desk in desks:
+        desk.context.close()
+
+
+def page(name, *args):
+    return reverse(f"admin:audit_proposal_{name}", args=args)
+
+
+def prove_it_is_you(desk, address):
+    desk.open(address)
+    desk.page.fill("input[name=password]", PASSWORD)
+    desk.page.keyboard.press("Enter")
+    expect(desk.page.locator("h1")).to_contain_text("审批")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, HAND], ids=["desk", "hand"])
+def test_every_page_is_whole_and_axe_finds_nothing(  # noqa: PLR0917
+    seat, proposal, zhou, mei, size, scheme
+):
+    asker, decider = seat(zhou, size, scheme), seat(mei, size, scheme)
+    prove_it_is_you(decider, page("decision", proposal.pk))
+
+    for desk, address in (
+        (asker, page("changelist")),
+        (asker, page("prune")),
+        (asker, page("redact") + "?index=3"),
+        (asker, page("change", proposal.pk)),
+        (decider, page("change", proposal.pk)),
+        (decider, page("decision", proposal.pk)),
+    ):
+        desk.complaints.clear()  # axe tries styles that the policy refuses
+        assert desk.open(address).status == 200, address
+        assert desk.complaints == [], address
+        assert desk.violations() == [], address
+        assert desk.page.evaluate(WIDER) <= 0, address
+        if size == DESK:
+            assert desk.page.evaluate(CUT) == [], address
+
+
+def test_a_request_is_made_and_decided_with_keys_alone(seat, proposal, zhou, mei):
+    asker = seat(zhou)
+    asker.open(page("redact") + "?index=5")
+    asker.page.get_by_label("理由").focus()
+    asker.page.keyboard.type("误写入姓名")
+    asker.page.keyboard.press("Tab")
+    asker.page.keyboard.press("Enter")
+    expect(asker.page.locator(".messagelist")).to_contain_text("请另一人批准")
+
+    asked = Proposal.objects.latest("id")
+    decider = seat(mei)
+    prove_it_is_you(decider, page("decision", asked.pk))
+    decider.page.get_by_role("button", name="批准", exact=True).focus()
+    decider.page.keyboard.press("Enter")
+
+    expect(decider.page.locator(".messagelist")).to_contain_text("已执行")
+    assert Proposal.objects.get(pk=asked.pk).state == "done"

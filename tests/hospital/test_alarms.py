@@ -1,0 +1,370 @@
+"""The alarms: what is too much, too late or too quiet becomes one finding for each occasion."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+
+from hospital.audit import alarms, disposition, tasks
+from hospital.audit.actions import BY_TAG, Action
+from hospital.audit.admin.findings import TITLES
+from hospital.audit.alarms.bursts import Burst, nights
+from hospital.audit.findings import Finding
+from hospital.audit.models import Event
+from hospital.audit.recording import SYSTEM, UNKNOWN, record
+from tests.hospital.notarised import House
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # in Shanghai
+MIDNIGHT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_late_notary(monkeypatch):
+    """Events of the past wait for no notary here; that rule has tests of its own."""
+    rules = tuple(rule for rule in alarms.RULES if rule.kind != "notary-late")
+    monkeypatch.setattr(alarms, "RULES", rules)
+
+
+def wrote(times, action, *, by, on=None, at=NOON, every=1, **facts):
+    with transaction.atomic():
+        return [
+            record(action, by=by, on=on, at=at + timedelta(seconds=n * every), **facts)
+            for n in range(times)
+        ]
+
+
+def failed(person, count, *, at=NOON):
+    return wrote(
+        count, Action.LOGIN_FAILED, by=UNKNOWN, on=person, at=at, outcome="denied", suppressed=0
+    )
+
+
+def found():
+    return list(Finding.objects.order_by("id").values_list("kind", flat=True))
+
+
+def watch(at):
+    return alarms.watch(at=at)
+
+
+def later(**how):
+    return NOON + timedelta(**how)
+
+
+def test_every_rule_has_a_name_of_its_own_in_chinese():
+    kinds = [rule.kind for rule in alarms.RULES]
+
+    assert len(set(kinds)) == len(kinds)
+    assert all(any(letter >= "\u4e00" for letter in rule.title) for rule in alarms.RULES)
+    assert set(kinds) < set(TITLES)
+
+
+def test_one_below_the_threshold_is_nothing(chen):
+    failed(chen, 4)
+
+    assert watch(later(minutes=1)) == 0
+
+
+def test_failed_logins_to_one_account_are_one_finding(chen, lin):
+    failed(chen, 5)
+    failed(lin, 4)
+
+    watch(later(minutes=1))
+
+    [finding] = Finding.objects.all()
+    assert (finding.kind, finding.severity) == ("login-failures", "warning")
+    assert finding.facts["object_id"] == str(chen.pk)
+    assert finding.facts["count"] == 5
+
+
+def test_failures_spread_over_a_longer_time_are_nothing(chen):
+    for n in range(8):
+        failed(chen, 1, at=later(minutes=3 * n))
+
+    assert watch(later(minutes=22)) == 0
+
+
+def test_failures_over_many_accounts_are_a_storm(chen, lin, mei, zhou, gu):
+    for person in (chen, lin, mei, zhou, gu, None):
+        failed(person, 4)
+    failed(None, 6)
+
+    watch(later(minutes=1))
+
+    assert found() == ["login-storm"]
+
+
+def test_what_goes_on_is_no_second_finding(chen):
+    failed(chen, 5)
+    watch(later(minutes=1))
+
+    failed(chen, 20, at=later(minutes=2))
+    watch(later(minutes=3))
+    watch(later(minutes=9))
+
+    assert found() == ["login-failures"]
+
+
+def test_after_the_settlement_what_happened_before_counts_no_more(chen, zhou):
+    failed(chen, 5)
+    watch(later(minutes=1))
+    settle(zhou, at=later(minutes=2))
+
+    watch(later(minutes=3))
+    failed(chen, 4, at=later(minutes=4))
+    watch(later(minutes=5))
+    before = found()
+    failed(chen, 1, at=later(minutes=5, seconds=30))
+    watch(later(minutes=6))
+
+    assert before == ["login-failures"]
+    assert found() == ["login-failures"] * 2
+
+
+def settle(by, *, at):
+    for finding in Finding.objects.filter(state="open"):
+        disposition.settle(finding, state=Finding.State.HANDLED, note="已核实", by=by, at=at)
+
+
+def test_a_finding_is_on_record_and_in_the_log_with_ids_alone(chen, caplog):
+    failed(chen, 5)
+
+    watch(later(minutes=1))
+
+    [finding] = Finding.objects.all()
+    [event] = Event.objects.filter(action="finding.raise")
+    facts = json.loads(event.payload)["facts"]
+    assert event.object_id == str(finding.pk)
+    assert facts == {"kind": "login-failures", "count": 5, "subjects": [str(chen.pk)]}
+    [line] = [one.msg for one in caplog.records if one.msg["event"] == "finding.raised"]
+    assert {name: line[name] for name in ("finding", "kind", "severity", "count", "level")} == {
+        "finding": str(finding.pk),
+        "kind": "login-failures",
+        "severity": "warning",
+        "count": 5,
+        "level": "warning",
+    }
+    assert str(chen.pk) not in str(line)
+
+
+BURSTS = [rule for rule in alarms.RULES if isinstance(rule, Burst) and not rule.at_night]
+
+
+@pytest.mark.parametrize("rule", BURSTS, ids=lambda rule: rule.kind)
+def test_each_burst_is_found_at_its_threshold_and_not_below(rule, chen, lin):
+    action = min(rule.actions, key=lambda one: one.value.tag)
+    how = {"by": lin, "on": chen, "every": rule.window.total_seconds() / (2 * rule.threshold)}
+    how |= {"reason": "x"} if action.value.needs_reason else {}
+    end = NOON + rule.window / 2
+    wrote(rule.threshold - 1, action, **how)
+    watch(end)
+    below = rule.kind in found()
+
+    wrote(1, action, **{**how, "at": end})
+    watch(end + timedelta(seconds=1))
+
+    assert not below
+    assert rule.kind in found()
+
+
+def test_a_grave_act_at_night_is_a_finding_and_by_day_is_none(mei, chen):
+    wrote(1, Action.ROLE_ASSIGN, by=mei, on=chen, before="", after="auditor")
+    watch(later(minutes=1))
+    by_day = found()
+
+    wrote(1, Action.ROLE_ASSIGN, by=mei, on=chen, at=MIDNIGHT, before="", after="auditor")
+    watch(MIDNIGHT + timedelta(minutes=1))
+    watch(MIDNIGHT + timedelta(hours=9))
+
+    assert by_day == []
+    assert found() == ["off-hours"]
+
+
+def test_small_acts_and_machines_may_work_at_night(mei, kiosk):
+    wrote(5, Action.LOGIN, by=mei, at=MIDNIGHT)
+    wrote(5, Action.TERMINAL_SILENT, by=SYSTEM, on=kiosk.terminal, at=MIDNIGHT, seconds=200)
+
+    watch(MIDNIGHT + timedelta(minutes=1))
+
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2026-11-20T12:00", "2026-11-20T21:59", []),
+        ("2026-11-20T12:00", "2026-11-20T23:00", [("20T22:00", "20T23:00")]),
+        ("2026-11-20T23:00", "2026-11-21T08:00", [("20T23:00", "21T06:00")]),
+        (
+            "2026-11-20T01:00",
+            "2026-11-20T23:00",
+            [("20T01:00", "20T06:00"), ("20T22:00", "20T23:00")],
+        ),
+        ("2026-11-20T06:00", "2026-11-20T22:00", []),
+    ],
+)
+def test_nights_are_local(start, end, expected):
+    zone = timedelta(hours=8)
+    spans = nights(*(datetime.fromisoformat(f"{one}+08:00") for one in (start, end)))
+
+    shown = [tuple(f"{one.astimezone(UTC) + zone:%dT%H:%M}" for one in span) for span in spans]
+    assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "facts"),
+    [
+        (Action.AUDIT_FINDING, {"kind": "altered", "count": 3}),
+        (Action.NOTARY_REFUSE, {"code": "smaller", "size": 9, "found": 7}),
+        (Action.NOTARY_UNWITNESSED, {"seconds": 900, "size": 9}),
+        (Action.NOTARY_BEGIN, {"origin": "x/2", "before": "x", "size": 9, "root": "00"}),
+    ],
+)
+def test_each_trouble_the_trail_tells_of_is_a_finding_once(action, facts):
+    wrote(2, action, by=SYSTEM, **facts)
+
+    watch(later(minutes=1))
+    watch(later(minutes=2))
+
+    assert found() == ["trail", "trail"]
+    assert {finding.severity for finding in Finding.objects.all()} == {"alert"}
+
+
+def test_a_notary_that_stands_still_is_one_finding_until_settled(tmp_path, monkeypatch, zhou):
+    monkeypatch.undo()
+    house = House(tmp_path)
+    house.seal()
+    house.later(seconds=1)
+    house.write()
+    house.later(seconds=60)
+    watch(house.now)
+    in_time = found()
+    for _ in range(3):
+        house.later(minutes=1)
+        watch(house.now)
+    stalled = found()
+    settle(zhou, at=house.now)
+    house.later(minutes=1)
+    watch(house.now)
+
+    assert in_time == []
+    assert stalled == ["notary-late"]
+    assert found() == ["notary-late"] * 2
+
+
+def test_a_working_notary_is_none(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    house = House(tmp_path)
+    house.seal(5)
+    house.later(hours=1)
+
+    watch(house.now)
+
+    assert found() == []
+
+
+def test_a_log_nobody_verifies_is_a_finding_once(tmp_path):
+    house = House(tmp_path)
+    house.seal()
+    house.later(hours=47)
+    watch(house.now)
+    in_time = found()
+    house.later(hours=2)
+
+    watch(house.now)
+    watch(house.now + timedelta(minutes=1))
+
+    assert in_time == []
+    assert found() == ["unverified"]
+
+
+def test_silence_where_there_was_life_a_week_ago_is_a_finding(lin):
+    wrote(20, Action.LOGOUT, by=lin, at=later(days=-7, hours=-1))
+    wrote(1, Action.LOGOUT, by=lin, at=later(hours=-3))
+
+    watch(NOON)
+    watch(NOON + timedelta(minutes=1))
+
+    assert found() == ["silence"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [(19, 0), (20, 1)], ids=["a quiet hour", "somebody is there"]
+)
+def test_an_hour_that_is_always_quiet_or_is_not_is_none(lin, before, now):
+    wrote(before, Action.LOGOUT, by=lin, at=later(days=-7, hours=-1))
+    wrote(now, Action.LOGOUT, by=lin, at=later(minutes=-30))
+
+    watch(NOON)
+
+    assert found() == []
+
+
+def test_the_systems_own_events_break_no_silence(lin):
+    wrote(20, Action.LOGOUT, by=lin, at=later(days=-7, hours=-1))
+    wrote(5, Action.SESSION_EXPIRE, by=SYSTEM, at=later(minutes=-30))
+
+    watch(NOON)
+
+    assert found() == ["silence"]
+
+
+HOSTILE = [
+    '{"t":%d,"action":"access.denied"}',
+    '{"t":%d,"action":"access.denied","actor":{"type":"staff","id":"张三 \\u202e"}}',
+    '{"t":%d,"action":"audit.finding","facts":7}',
+    '{"t":%d,"action":"audit.finding","facts":{"count":"many","kind":["x"]}}',
+    '{"t":%d,"action":"audit.verify","facts":{"findings":-1}}',
+    '{"t":99999999999999999,"action":"audit.verify"}',
+]
+
+
+def test_forged_events_stop_no_alarm(chen):
+    failed(chen, 5)
+    us = int(NOON.timestamp() * 1_000_000)
+    with connection.cursor() as cursor:
+        for n, payload in enumerate(HOSTILE * 6):
+            line = payload % us if "%d" in payload else payload
+            cursor.execute(
+                "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+                [f"{n:032x}", line, b"x"],
+            )
+
+    watch(later(minutes=1))
+
+    assert "login-failures" in found()
+    assert "access-denials" in found()
+    assert "张三" not in "".join(
+        event.payload for event in Event.objects.filter(action="finding.raise")
+    )
+
+
+def test_a_real_door_tried_five_times_reaches_the_auditor(chen, zhou):
+    cache.clear()
+    burglar, desk = Client(), Client()
+    burglar.force_login(chen)
+    desk.force_login(zhou)
+    for _ in range(5):
+        assert burglar.get(reverse("admin:audit_event_changelist")).status_code == 403
+
+    tasks.watch()
+
+    shown = desk.get(reverse("admin:audit_finding_changelist")).text
+    assert "同一人员连续越权访问" in shown
+    [finding] = Finding.objects.filter(kind="access-denials")
+    page = desk.get(reverse("admin:audit_finding_change", args=[finding.pk]))
+    assert "人员 chen（chen）" in page.text
+    events = desk.get(page.context["events_url"])
+    assert [row.event.action for row in events.context["rows"]] == ["access.denied"] * 5
+
+
+def test_every_action_a_rule_names_exists():
+    named = {action for rule in alarms.RULES for action in getattr(rule, "actions", ())}
+
+    assert named <= set(BY_TAG.values())

@@ -1,0 +1,352 @@
+"""No row that answers to the trail changes without an event in the same transaction."""
+
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+
+from devices import activation, presence, suspension
+from devices.models import Activation, Store, Suspension, Terminal, TerminalKey
+from faceauth import tasks
+from faceauth.models import Consent, FaceSession, Merchant, Notice
+from hospital.accounts.models import Staff
+from hospital.audit import completeness, coverage, guards
+from hospital.audit.actions import Action
+from hospital.audit.models import Event
+from hospital.audit.recording import SYSTEM, record
+from hospital.crypto.models import Job
+from hospital.patients.models import Patient
+from tests import conftest
+from tests.hospital.notarised import BOTH
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True, params=BOTH)
+def database(request, transactional_db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
+
+
+@pytest.fixture
+def holding(database, lin, kiosk, notice):
+    """A lobby whose rows are there already."""
+    with conftest.holding():
+        yield
+
+
+def missed(act):
+    """Do it in a transaction; return the tables of which the database says it was not recorded."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_change")
+    refused = ""
+    try:
+        with transaction.atomic():
+            act()
+    except IntegrityError as exc:
+        refused = str(exc)
+    if refused:
+        said, _, where = refused.partition(" of ")
+        assert (connection.vendor, said[:29]) == ("postgresql", "no event in this transaction ")
+        return {where.split()[0]}
+    labels = {label for label, _row in completeness.unrecorded()}
+    return {one.table for one in coverage.covered() if one.label in labels}
+
+
+def said(on, action=Action.TERMINAL_CHANGE, **facts):
+    record(action, by=SYSTEM, on=on, at=NOW, **facts)
+
+
+def onboarded(session):
+    tasks.onboard(session_id=str(session.pk))
+    assert Patient.objects.exists()
+
+
+def raw(statement, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def renamed(terminal):
+    terminal.name = "新位置"
+    terminal.save()
+
+
+BEHIND = {
+    "save": renamed,
+    "update": lambda _: Terminal.objects.update(name="x"),
+    "bulk_update": lambda terminal: Terminal.objects.bulk_update(
+        [Terminal(pk=terminal.pk, name="x")], ["name"]
+    ),
+    "create": lambda terminal: Terminal.objects.create(serial="T-9", store=terminal.store),
+    "bulk_create": lambda terminal: Terminal.objects.bulk_create(
+        [Terminal(serial="T-9", store=terminal.store)]
+    ),
+    "raw SQL": lambda _: raw("UPDATE devices_terminal SET name = 'x'"),
+    "an expression": lambda _: Terminal.objects.update(serial=F("name")),
+    "and back in two steps": lambda terminal: [
+        Terminal.objects.update(name=name) for name in ("x", terminal.name)
+    ],
+}
+
+
+@pytest.mark.parametrize("how", BEHIND)
+def test_a_change_without_an_event_does_not_go_unnoticed(holding, kiosk, how):
+    assert missed(lambda: BEHIND[how](kiosk.terminal)) == {"devices_terminal"}
+
+
+@pytest.mark.parametrize("how", BEHIND)
+def test_the_same_change_with_its_event_is_nothing_to_speak_of(holding, kiosk, how):
+    def act():
+        BEHIND[how](kiosk.terminal)
+        for terminal in Terminal.objects.all():
+            said(terminal)
+
+    assert missed(act) == set()
+
+
+def test_the_event_may_come_first(holding, kiosk):
+    def act():
+        said(kiosk.terminal)
+        renamed(kiosk.terminal)
+
+    assert missed(act) == set()
+
+
+def test_an_event_of_another_row_does_not_count(holding, kiosk, install):
+    with transaction.atomic():
+        other = Terminal.objects.create(serial="T-2", store=kiosk.terminal.store)
+        said(other, Action.TERMINAL_CREATE)
+
+    def act():
+        said(other)
+        renamed(kiosk.terminal)
+
+    assert missed(act) == {"devices_terminal"}
+
+
+def test_an_event_of_another_transaction_does_not_count(holding, kiosk):
+    with transaction.atomic():
+        said(kiosk.terminal)
+
+    assert missed(lambda: renamed(kiosk.terminal)) == {"devices_terminal"}
+    with transaction.atomic():
+        said(kiosk.terminal)
+
+    if connection.vendor == "sqlite":
+        found = [("devices.terminal", str(kiosk.terminal.pk))]
+        assert list(completeness.unrecorded()) == found
+
+
+def test_an_event_that_was_rolled_back_does_not_count(holding, kiosk):
+    def act():
+        renamed(kiosk.terminal)
+        with transaction.atomic():
+            said(kiosk.terminal)
+            transaction.set_rollback(True)
+
+    assert missed(act) == {"devices_terminal"}
+
+
+def test_savepoints_are_of_one_transaction(holding, kiosk):
+    def act():
+        with transaction.atomic():
+            renamed(kiosk.terminal)
+        with transaction.atomic():
+            Terminal.objects.update(name="y")
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            said(kiosk.terminal)
+
+    assert missed(act) == set()
+
+
+def test_a_statement_by_itself_is_a_transaction_by_itself(holding, kiosk):
+    try:
+        raw("UPDATE devices_terminal SET name = 'x'")
+    except IntegrityError:
+        assert Terminal.objects.get().name != "x"
+        return
+    with transaction.atomic():
+        said(kiosk.terminal)
+
+    assert [label for label, _row in completeness.unrecorded()] == ["devices.terminal"]
+
+
+def test_what_a_heartbeat_says_is_not_asked_for(holding, kiosk):
+    def act():
+        presence.hear(kiosk.terminal, at=NOW, clock=NOW.timestamp(), agent_version="2")
+
+    assert missed(act) == set()
+
+
+def test_nor_is_that_somebody_logged_in(holding, lin, client):
+    before = Event.objects.count()
+
+    client.force_login(lin)
+
+    assert Event.objects.count() == before + 1
+    assert list(completeness.unrecorded()) == []
+
+
+def test_deleting_counts(holding, kiosk, lin):
+    with transaction.atomic():
+        activation.issue(kiosk.terminal, by=lin, at=NOW)
+        suspension.suspend(kiosk.terminal, by=lin, at=NOW, reason="维修")
+
+    assert missed(lambda: Suspension.objects.all().delete()) == {"devices_suspension"}
+    assert missed(lambda: Activation.objects.all().delete()) == {"devices_activation"}
+
+
+@pytest.mark.postgresql
+def test_emptying_a_table_counts(holding):
+    if connection.vendor != "postgresql":
+        pytest.skip("postgresql only")
+
+    with pytest.raises(IntegrityError, match="not truncated"), transaction.atomic():
+        raw("TRUNCATE devices_suspension")
+
+
+BEHIND_ELSEWHERE = {
+    "accounts_staff": lambda: Staff.objects.update(role="auditor"),
+    "devices_store": lambda: Store.objects.update(name="x"),
+    "devices_terminalkey": lambda: TerminalKey.objects.update(revoked_at=NOW),
+    "faceauth_notice": lambda: Notice.objects.update(text="x"),
+    "faceauth_consent": lambda: Consent.objects.update(granted=False),
+    "faceauth_facesession": lambda: FaceSession.objects.update(state="failed"),
+    "faceauth_merchant": lambda: Merchant.objects.update(signer_url="https://x.example"),
+    "patients_patient": lambda: Patient.objects.update(document_type=9),
+}
+
+
+@pytest.mark.parametrize("table", BEHIND_ELSEWHERE)
+def test_so_it_is_with_each_table(lin, authorized, settings, table):
+    onboarded(authorized)
+
+    with conftest.holding():
+        assert missed(BEHIND_ELSEWHERE[table]) == {table}
+
+
+def test_a_change_of_keys_is_told_from_a_change_of_names(authorized):
+    onboarded(authorized)
+    [(blob,)] = Patient.objects.values_list("document_index")
+
+    def resealed():
+        raw("UPDATE patients_patient SET document_index_b = %s", blob)
+
+    def as_job():
+        until = datetime(2999, 1, 1, tzinfo=UTC)
+        job, _ = Job.objects.get_or_create(kind="data", target="x", lease_until=until)
+        record(Action.KEYS_ROTATE_BEGIN, by=SYSTEM, on=job, at=NOW)
+        if connection.vendor == "postgresql":
+            raw("SELECT set_config('hospital.job', %s, true)", str(job.pk))
+        resealed()
+
+    def renamed_as_job():
+        as_job()
+        raw("UPDATE patients_patient SET document_type = 9")
+
+    with conftest.holding():
+        assert missed(resealed) == {"patients_patient"}
+        assert missed(as_job) == set()
+        assert missed(renamed_as_job) == {"patients_patient"}
+
+
+def test_a_repair_by_the_owner_is_one_event(holding, kiosk):
+    def act():
+        said(None, Action.DATABASE_REPAIR, reason="更正门店名称")
+        raw("UPDATE devices_store SET name = 'x'")
+        raw("UPDATE devices_terminal SET name = 'x'")
+
+    def said(on, action, **how):
+        record(action, by=SYSTEM, on=on, at=NOW, **how)
+
+    assert missed(act) == set()
+
+
+@pytest.mark.postgresql
+def test_who_is_not_the_owner_repairs_nothing(holding, kiosk):
+    if connection.vendor != "postgresql":
+        pytest.skip("postgresql only")
+    raw("CREATE ROLE not_the_owner")
+    try:
+        for table in ("audit_event", "devices_terminal"):
+            raw(f"GRANT ALL ON {table} TO not_the_owner")
+        raw("SET SESSION AUTHORIZATION not_the_owner")
+        with pytest.raises(IntegrityError, match="no event"), transaction.atomic():
+            record(Action.DATABASE_REPAIR, by=SYSTEM, on=None, at=NOW, reason="x")
+            raw("UPDATE devices_terminal SET name = 'x'")
+    finally:
+        raw("RESET SESSION AUTHORIZATION")
+        raw("DROP OWNED BY not_the_owner")
+        raw("DROP ROLE not_the_owner")
+
+
+def test_a_hash_that_is_made_anew_at_login_is_on_record(holding, lin, settings):
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+    ]
+
+    assert missed(lambda: lin.check_password(conftest.PASSWORD)) == set()
+
+    assert Event.objects.on(lin).latest("id").action == Action.PASSWORD_REHASH.value.tag
+
+
+def test_a_password_that_is_set_is_on_record_also_before_the_first_login(holding, lin):
+    def act():
+        lin.set_password("another horse, another battery")
+        lin.save()
+
+    assert missed(act) == set()
+
+    assert Event.objects.on(lin).latest("id").action == Action.PASSWORD_CHANGE.value.tag
+
+
+def test_a_connection_that_is_not_ours_cannot_change_what_is_covered(holding):
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        pytest.skip("needs a file of SQLite's")
+    with (
+        sqlite3.connect(connection.settings_dict["NAME"]) as file,
+        pytest.raises(sqlite3.OperationalError, match="audit_transaction"),
+    ):
+        file.execute("UPDATE devices_terminal SET name = 'x'")
+
+
+def test_what_the_database_noted_does_not_grow(holding, kiosk):
+    for _ in range(5):
+        with transaction.atomic():
+            renamed(kiosk.terminal)
+            said(kiosk.terminal)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM audit_change")
+        (kept,) = cursor.fetchone()
+    assert kept <= 1
+
+
+def test_after_a_migration_nothing_has_drifted(holding):
+    call_command("migrate", verbosity=0)
+
+    assert guards.drift(connection) == []
+
+
+def test_every_model_of_ours_says_whether_it_is_recorded(monkeypatch):
+    assert [one for one in run_checks() if one.id == "audit.E001"] == []
+    monkeypatch.delitem(coverage._DECLARED, Store)
+
+    [found] = [one for one in run_checks() if one.id == "audit.E001"]
+
+    assert "devices.Store" in found.msg
+
+
+def test_facts_by_which_an_event_names_a_row_are_facts():
+    known = Counter(fact for action in Action for fact in action.value.facts)
+
+    for one in coverage.covered():
+        assert all(known[fact] for fact in one.facts)

@@ -1,0 +1,532 @@
+"""Asking for a copy of the trail: who may, what is on record, and that it is handed out once."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from celery.signals import after_task_publish
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from hospital.accounts.models import Staff
+from hospital.audit import tasks
+from hospital.audit.exporting import checking, making, requests
+from hospital.audit.exporting.selecting import Filters, NotSealed, Range
+from hospital.audit.models import Event, Export, Leaf
+from hospital.roles import Role
+from tests.conftest import PASSWORD
+from tests.hospital.notarised import House, tamper
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = Export.State
+REASON = "张三投诉"  # a name somebody typed
+
+
+@pytest.fixture
+def house(tmp_path, transactional_db, settings):
+    """A trail of 25 events, sealed and signed now, and room for its copies."""
+    settings.EXPORTS_DIR = tmp_path / "exports"
+    house = House(tmp_path, now=timezone.now())
+    settings.TRAIL_VERIFIERS = [str(one) for one in house.verifiers]
+    house.seal(25)  # with the witness away
+    return house
+
+
+@pytest.fixture
+def asked(house, zhou):
+    return ask(zhou, house)
+
+
+@pytest.fixture
+def ready(house, asked):
+    making.make(asked.pk, clock=lambda: house.now)
+    asked.refresh_from_db()
+    return asked
+
+
+@pytest.fixture
+def heard():
+    """What the worker was asked to do."""
+    ids = []
+
+    def hear(body, **_kwargs):
+        ids.append(body[1])
+
+    after_task_publish.connect(hear, sender=tasks.export.name, weak=False)
+    yield ids
+    after_task_publish.disconnect(hear, sender=tasks.export.name)
+
+
+def ask(person, house, selection=None, **how):
+    how = {"purpose": "review", "reason": REASON, "at": house.now, **how}
+    chosen = selection or Range(0, 25)
+    return requests.request(chosen, by=person, requested_by=person.pk, **how)
+
+
+def told():
+    """Return the actions on exports that are on record, oldest first."""
+    found = Event.objects.filter(action__startswith="export.").order_by("pk")
+    return [event.action for event in found]
+
+
+def files(settings):
+    return sorted(one.name for one in settings.EXPORTS_DIR.glob("*"))
+
+
+# From the request to the file
+
+
+def test_a_copy_is_asked_for_made_and_fetched_and_each_step_is_on_record(house, ready, zhou):
+    file = requests.take(ready, by=zhou, at=house.now)
+
+    with file, zipfile.ZipFile(file) as copy:
+        assert copy.read("events.jsonl").count(b"\n") == 25
+        assert {"views/events.csv", "views/events.xlsx"} <= set(copy.namelist())
+    assert told() == ["export.request", "export.complete", "export.download"]
+    ready.refresh_from_db()
+    assert (ready.state, ready.rows) == (STATE.TAKEN, 25)
+
+
+def test_the_file_is_only_its_owners_and_gone_when_it_was_fetched(house, ready, zhou, settings):
+    path = requests.path_of(ready)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    with requests.take(ready, by=zhou, at=house.now) as file:
+        assert files(settings) == []
+        assert checking_digest(file) == ready.sha256
+
+
+def test_who_finished_the_copy_states_its_digests_in_the_trail(ready):
+    facts = Event.objects.get(action="export.complete").payload
+
+    assert f'"sha256":"{ready.sha256}"' in facts
+    assert f'"sm3":"{ready.sm3}"' in facts
+
+
+def test_what_was_typed_as_reason_is_in_its_event_and_nowhere_else(house, zhou, settings, caplog):
+    export = ask(zhou, house, Filters(actor="張"))
+    making.make(export.pk, clock=lambda: house.now)
+
+    said = Event.objects.filter(payload__contains=REASON)
+    assert [event.action for event in said] == ["export.request"]
+    assert Event.objects.filter(payload__contains="張").count() == 0
+    assert REASON not in caplog.text
+    assert all(REASON not in name for name in files(settings))
+
+
+def test_without_a_reason_nothing_is_asked_for(house, zhou):
+    for how in ({"reason": "  "}, {"purpose": "curiosity"}):
+        with pytest.raises(requests.NoReason):
+            ask(zhou, house, **how)
+
+    assert told() == []
+
+
+def test_what_is_not_sealed_yet_is_refused_at_once(house, zhou):
+    with pytest.raises(NotSealed):
+        ask(zhou, house, Range(0, 26))
+
+
+def test_nothing_found_ends_as_a_failure_that_says_so(house, zhou, settings):
+    export = ask(zhou, house, Filters(actor="nobody"))
+
+    assert not making.make(export.pk, clock=lambda: house.now)
+
+    export.refresh_from_db()
+    assert (export.state, export.problem) == (STATE.FAILED, "nothing_found")
+    assert told() == ["export.request", "export.fail"]
+    assert files(settings) == []
+
+
+def test_a_trail_that_was_changed_gives_no_copy(house, asked, settings):
+    changed = Leaf.objects.get(index=7).event_id
+    tamper(
+        "UPDATE audit_event SET payload = replace(payload, 'success', 'failed') WHERE id = %s",
+        [changed],
+    )
+
+    making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "unverified")
+    assert files(settings) == []
+
+
+def test_where_nothing_can_be_written_it_fails_and_says_why(house, asked, settings):
+    settings.EXPORTS_DIR.write_text("a file where the directory should be")
+
+    making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "storage")
+
+
+# Workers
+
+
+def test_a_copy_is_made_by_one_worker(house, asked):
+    assert making.make(asked.pk, clock=lambda: house.now)
+
+    assert not making.make(asked.pk, clock=lambda: house.now)
+    assert told().count("export.complete") == 1
+
+
+def test_who_was_silent_for_too_long_finds_its_attempt_taken_over(house, asked):
+    first = making._Attempt.of(asked.pk, lambda: house.now)
+    house.later(minutes=6)
+
+    assert making.make(asked.pk, clock=lambda: house.now)
+
+    with pytest.raises(making.LeaseLost):
+        first.work()
+    assert told().count("export.complete") == 1
+    asked.refresh_from_db()
+    assert requests.path_of(asked).exists()
+
+
+def test_after_three_attempts_it_is_given_up(house, asked):
+    for _ in range(3):
+        assert making._Attempt.of(asked.pk, lambda: house.now)
+        house.later(minutes=6)
+
+    assert making._Attempt.of(asked.pk, lambda: house.now) is None
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "abandoned")
+    assert told() == ["export.request", "export.fail"]
+
+
+def test_the_sweep_finds_what_the_broker_forgot(house, asked, heard):
+    tasks.sweep_exports()
+
+    assert heard == [{"export_id": str(asked.pk)}]
+
+
+KILLED = """
+import sys, time, uuid
+import django
+django.setup()
+from django.utils import timezone
+from hospital.audit.exporting import making
+
+def stuck(self, done, total):
+    making._Attempt._save(self, done=done, total=total)
+    print("stuck", flush=True)
+    time.sleep(600)
+
+making._Attempt._progress = stuck
+making.make(uuid.UUID(sys.argv[1]), clock=timezone.now)
+"""
+
+
+@pytest.mark.postgresql
+def test_a_worker_that_was_killed_is_replaced(house, asked, settings):
+    if connection.vendor != "postgresql":
+        pytest.skip("a process of its own needs a server")
+    with another_process(KILLED, asked) as worker:
+        assert worker.stdout.readline() == "stuck\n"
+        worker.send_signal(signal.SIGKILL)
+    asked.refresh_from_db()
+    assert (asked.state, asked.attempts) == (STATE.RUNNING, 1)
+    assert not making.make(asked.pk, clock=timezone.now)
+
+    house.now = timezone.now() + making.LEASE + timedelta(seconds=1)
+    assert making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.attempts, asked.rows) == (STATE.READY, 2, 25)
+    house.later(hours=7)
+    requests.expire(at=house.now)
+    assert files(settings) == [requests.path_of(asked).name]
+
+
+def another_process(script, export):
+    server = connection.settings_dict
+    url = f"postgres://{server['USER']}@{server['HOST']}:{server['PORT']}/{server['NAME']}"
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "hospital.settings",
+        "DATABASE_URL": url,
+        "EXPORTS_DIR": str(requests.path_of(export).parent),
+    }
+    command = [sys.executable, "-c", script, str(export.pk)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+# Once, and not for long
+
+
+def test_two_clicks_get_one_file(house, ready, zhou):
+    with requests.take(ready, by=zhou, at=house.now):
+        pass
+
+    with pytest.raises(requests.NotReady):
+        requests.take(ready, by=zhou, at=house.now)
+    assert told().count("export.download") == 1
+
+
+@pytest.mark.postgresql
+def test_of_many_clicks_at_once_one_gets_the_file(house, ready, zhou):
+    if connection.vendor != "postgresql":
+        pytest.skip("several connections need a server")
+    got, start = [], threading.Barrier(8)
+
+    def click():
+        start.wait()
+        try:
+            requests.take(ready, by=zhou, at=house.now).close()
+            got.append(True)
+        except (requests.NotReady, requests.Lost) as exc:
+            got.append(type(exc))
+        finally:
+            connection.close()
+
+    clicks = [threading.Thread(target=click) for _ in range(8)]
+    for one in clicks:
+        one.start()
+    for one in clicks:
+        one.join()
+
+    assert got.count(True) == 1
+    assert told().count("export.download") == 1
+
+
+def test_after_a_day_it_is_gone(house, ready, zhou, settings):
+    house.later(hours=24)
+
+    with pytest.raises(requests.NotReady):
+        requests.take(ready, by=zhou, at=house.now)
+    requests.expire(at=house.now)
+    requests.expire(at=house.now)
+
+    ready.refresh_from_db()
+    assert ready.state == STATE.EXPIRED
+    assert files(settings) == []
+    assert told()[2:] == ["export.expire"]
+
+
+def test_what_is_left_lying_goes_and_what_is_not_ours_stays(house, ready, settings):
+    stray = settings.EXPORTS_DIR / f"{ready.pk}-9.zip"
+    unfinished = settings.EXPORTS_DIR / f".{ready.pk}-8.zip.new.proof.jsonl"
+    foreign = settings.EXPORTS_DIR / "notes.txt"
+    for path in (stray, unfinished, foreign):
+        path.write_text("…")
+
+    requests.expire(at=house.now + timedelta(hours=1))
+    assert len(files(settings)) == 4
+    requests.expire(at=house.now + timedelta(hours=7))
+
+    assert files(settings) == sorted([requests.path_of(ready).name, "notes.txt"])
+
+
+def test_a_file_that_cannot_be_read_is_not_counted_as_fetched(house, ready, zhou):
+    requests.path_of(ready).unlink()
+
+    with pytest.raises(requests.Lost):
+        requests.take(ready, by=zhou, at=house.now)
+
+    ready.refresh_from_db()
+    assert ready.state == STATE.READY
+
+
+# The pages
+
+
+@pytest.fixture
+def at_desk(client):
+    def sit(person, *, is_fresh=True):
+        client.force_login(person)
+        if is_fresh:
+            client.post(reverse("step-up"), {"password": PASSWORD})
+        return client
+
+    return sit
+
+
+FORM = {"kind": "places", "first": "0", "last": "24", "purpose": "review", "reason": REASON}
+ADD, LIST = "admin:audit_export_add", "admin:audit_export_changelist"
+
+
+def test_an_auditor_asks_and_fetches(house, zhou, at_desk, heard, settings):
+    client = at_desk(zhou)
+
+    answer = client.post(reverse(ADD), {**FORM, "ask": "1"}, follow=True)
+    export = Export.objects.get()
+    assert heard == [{"export_id": str(export.pk)}]
+    assert "已申请" in answer.content.decode()
+    tasks.export(export_id=str(export.pk))
+    page = client.get(reverse("admin:audit_export_change", args=[export.pk])).content.decode()
+    assert "能证明：区间内每一条都在" in page
+    answer = client.post(reverse("admin:audit_export_download", args=[export.pk]))
+
+    content = b"".join(answer.streaming_content)
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Content-Disposition"] == f'attachment; filename="trail-{export.pk}.zip"'
+    export.refresh_from_db()
+    assert len(content) == export.size == int(answer["Content-Length"])
+    assert zipfile.ZipFile(io.BytesIO(content)).testzip() is None
+    again = client.post(reverse("admin:audit_export_download", args=[export.pk]), follow=True)
+    assert "已被下载" in again.content.decode()
+
+
+def test_the_number_of_events_is_shown_before_anything_is_asked_for(house, zhou, at_desk):
+    page = at_desk(zhou).post(reverse(ADD), {**FORM, "last": "9", "count": "1"}).content.decode()
+
+    assert "预计：序号 0 至 9，共 10 条" in page
+    assert not Export.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"last": "99"}, "没有已签名的留痕"),
+        ({"last": ""}, "请填起始序号和终止序号"),
+        ({"kind": "filtered"}, "没有写任何条件"),
+        ({"reason": ""}, "必填"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_shown_again(house, zhou, at_desk, changed, said):
+    page = at_desk(zhou).post(reverse(ADD), {**FORM, **changed, "ask": "1"}).content.decode()
+
+    assert said in page
+    assert not Export.objects.exists()
+
+
+def test_picked_lines_are_asked_for_by_staff_number(house, zhou, at_desk):
+    filters = {"kind": "filtered", "actor": "zhou", "action": "auth.step_up", "ask": "1"}
+
+    at_desk(zhou).post(reverse(ADD), {**FORM, **filters})
+
+    export = Export.objects.get()
+    assert export.filters == {"actor": str(zhou.pk), "action": "auth.step_up"}
+    request = Event.objects.get(action="export.request").payload
+    assert '"filters":["action","actor"]' in request
+
+
+@pytest.mark.parametrize("name", ["lin", "mei", "chen", "gu"])
+def test_nobody_else_asks_or_fetches(request, house, ready, at_desk, name):
+    client = at_desk(request.getfixturevalue(name))
+
+    answers = [
+        client.get(reverse(ADD)),
+        client.post(reverse(ADD), {**FORM, "ask": "1"}),
+        client.post(reverse("admin:audit_export_download", args=[ready.pk])),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert told() == ["export.request", "export.complete"]
+
+
+@pytest.mark.parametrize("who", [("lin", 403), ("chen", 403), ("gu", 403), ("mei", 200)])
+def test_who_sees_the_list(request, ready, at_desk, who):
+    name, status = who
+    client = at_desk(request.getfixturevalue(name))
+
+    pages = [reverse(LIST), reverse("admin:audit_export_change", args=[ready.pk])]
+
+    assert [client.get(page).status_code for page in pages] == [status, status]
+
+
+def test_an_auditor_sees_anothers_export_and_cannot_fetch_it(house, ready, at_desk):
+    other = Staff.objects.create_user(
+        "wu", PASSWORD, display_name="wu", person_id="E-wu", role=Role.AUDITOR
+    )
+    client = at_desk(other)
+
+    page = client.get(reverse("admin:audit_export_change", args=[ready.pk]))
+    answer = client.post(reverse("admin:audit_export_download", args=[ready.pk]))
+
+    assert (page.status_code, answer.status_code) == (200, 403)
+    assert 'value="下载"' not in page.content.decode()
+    assert requests.path_of(ready).exists()
+
+
+def test_a_link_alone_fetches_nothing(house, ready, zhou, at_desk):
+    answer = at_desk(zhou).get(reverse("admin:audit_export_download", args=[ready.pk]))
+
+    assert answer.status_code == 302
+    ready.refresh_from_db()
+    assert ready.state == STATE.READY
+
+
+def test_asking_and_fetching_want_to_know_who_is_there(house, ready, zhou, at_desk):
+    client = at_desk(zhou, is_fresh=False)
+
+    answers = [
+        client.get(reverse(ADD)),
+        client.post(reverse(ADD), {**FORM, "ask": "1"}),
+        client.post(reverse("admin:audit_export_download", args=[ready.pk])),
+    ]
+
+    assert all(answer["Location"].startswith(reverse("step-up")) for answer in answers)
+    assert told() == ["export.request", "export.complete"]
+
+
+def test_the_security_administrator_is_told_until_they_have_seen_it(house, ready, mei, at_desk):
+    client = at_desk(mei)
+    assert "有 1 次留痕导出未阅" in client.get(reverse("admin:index")).content.decode()
+
+    client.post(reverse("admin:audit_export_seen"))
+    client.post(reverse("admin:audit_export_seen"))
+
+    assert "未阅" not in client.get(reverse("admin:index")).content.decode()
+    assert told()[2:] == ["export.see"]
+
+
+def test_an_auditor_does_not_mark_exports_as_seen(house, ready, zhou, at_desk):
+    assert at_desk(zhou).post(reverse("admin:audit_export_seen")).status_code == 403
+
+
+# The command
+
+
+def test_an_operator_exports_and_is_on_record(house, tmp_path, capsys, settings):
+    target = tmp_path / "out.zip"
+
+    call_command("exportaudit", "--start=0", "--end=24", *COMMON, f"--output={target}")
+
+    assert "25 条写入" in capsys.readouterr().out
+    assert "一条不少" in checking.verify(target, keys=settings.TRAIL_VERIFIERS[:1])
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert told() == ["export.request", "export.complete", "export.download"]
+    assert Export.objects.get().requested_by == requests.OPERATOR
+    assert files(settings) == []
+
+
+def test_an_operator_picks_lines_and_stretches_of_time(house, tmp_path, capsys):
+    picked, hour = tmp_path / "picked.zip", tmp_path / "hour.zip"
+    since = (house.now - timedelta(hours=1)).isoformat()
+
+    call_command("exportaudit", "--action=session.expire", *COMMON, f"--output={picked}")
+    call_command("exportaudit", f"--from={since}", *COMMON, f"--output={hour}")
+
+    assert capsys.readouterr().out.count("25 条写入") == 2
+
+
+@pytest.mark.parametrize(
+    "options", [["--start=0"], ["--start=0", "--end=99"], ["--action=nothing.such"]]
+)
+def test_an_operator_is_told_what_does_not_go(house, tmp_path, options):
+    with pytest.raises(CommandError):
+        call_command("exportaudit", *options, *COMMON, f"--output={tmp_path / 'x.zip'}")
+
+    assert not (tmp_path / "x.zip").exists()
+
+
+COMMON = ["--purpose=inspection", "--reason=监管检查"]
+
+
+def checking_digest(file):
+    path = Path(f"/proc/self/fd/{file.fileno()}")
+    return checking.digests(path).hex()[0]

@@ -1,0 +1,37 @@
+"""How long the trail is kept: calendar months, and never fewer than the law says."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.utils import timezone
+
+from hospital.audit.keeping import periods
+
+NOW = timezone.now()
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ("2026-08-31", "2026-02-28"),
+        ("2024-08-31", "2024-02-29"),
+        ("2028-02-29", "2027-08-29"),
+        ("2026-03-31", "2025-09-30"),
+        ("2026-06-30", "2025-12-30"),
+        ("2027-01-15", "2026-07-15"),
+    ],
+)
+def test_six_months_are_calendar_months(now, then):
+    at = datetime.fromisoformat(f"{now}T08:30:00+00:00")
+
+    assert periods.floor(at) == datetime.fromisoformat(f"{then}T08:30:00+00:00")
+
+
+def test_whatever_is_configured_nothing_is_due_before_the_law_says_so(settings):
+    settings.TRAIL_KEEP_MONTHS = 1
+
+    assert periods.due(NOW) == periods.floor(NOW)
+
+
+def test_the_hospital_keeps_them_longer():
+    assert periods.due(datetime(2026, 11, 21, tzinfo=UTC)) == datetime(2023, 11, 21, tzinfo=UTC)

@@ -1,0 +1,246 @@
+"""An authority's time stamp of a checkpoint is kept, and anybody can check it with OpenSSL."""
+
+import base64
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from django.core.management import call_command
+
+from hospital.audit import log, trail
+from hospital.audit.anchors import Away, BadReceipt, checking, rfc3161
+from hospital.audit.anchors.rfc3161 import TimeStamps
+from hospital.audit.checkpoint import Note
+from hospital.audit.notary import Notary
+from hospital.audit.trail import NotConfigured
+from tests.hospital.certificates import Authority
+from tests.hospital.notarised import House, note
+from tests.hospital.time_stamper import TimeStamper
+
+
+@pytest.fixture
+def house(db, tmp_path):
+    return House(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"), name="TSA root")
+
+
+@pytest.fixture(scope="module")
+def certified(authority):
+    return authority.time_stamper()
+
+
+@pytest.fixture
+def stamper(certified, tmp_path):
+    with TimeStamper(tmp_path / "tsa", *certified) as stamper:
+        yield stamper
+
+
+@pytest.fixture
+def http():
+    with httpx.Client(trust_env=False) as http:
+        yield http
+
+
+@pytest.fixture
+def sink(http, stamper, authority):
+    return TimeStamps(http, stamper.url, rfc3161.certificates(authority.path))
+
+
+@pytest.fixture
+def sealed(house):
+    house.seal(3)
+    return note(log.Checkpoint.objects.get())
+
+
+def roots(authority):
+    return rfc3161.certificates(authority.path)
+
+
+def away(act):
+    with pytest.raises(Away) as away:
+        act()
+    return str(away.value)
+
+
+def test_a_note_is_stamped_and_the_stamp_says_when(sealed, sink, stamper, authority):
+    receipt = sink.anchor(sealed)
+
+    said = rfc3161.verify(receipt, sealed, roots(authority))
+    assert abs(said - datetime.now(UTC)) < timedelta(seconds=10)
+    [(kind, _)] = stamper.asked
+    assert kind == "application/timestamp-query"
+
+
+def test_openssl_checks_it_with_the_note_and_the_authoritys_certificate(
+    sealed, sink, authority, tmp_path
+):
+    (tmp_path / "note").write_text(str(sealed))
+    (tmp_path / "note.tsr").write_bytes(base64.b64decode(sink.anchor(sealed)))
+    command = [
+        *("openssl", "ts", "-verify", "-data", "note", "-in", "note.tsr"),
+        *("-CAfile", str(authority.path)),
+    ]
+
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "note").write_text(str(sealed).replace("\n3\n", "\n4\n"))
+    forged = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert "Verification: OK" in checked.stdout + checked.stderr
+    assert forged.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"),
+    [
+        ("another_nonce", "Nonce"),
+        ("another_text", "Mismatch"),
+        ("refused", "Missing"),
+        ("garbage", "ASN.1"),
+        ("huge", "too much"),
+        ("error", "HTTP 500"),
+    ],
+)
+def test_what_is_no_stamp_of_this_note_is_not_kept(sealed, sink, stamper, manner, reason):
+    stamper.manner = manner
+
+    assert reason in away(lambda: sink.anchor(sealed))
+
+
+def test_an_old_answer_is_no_answer(sealed, sink, stamper):
+    stamper.manner = "again"
+    sink.anchor(sealed)
+
+    assert "Nonce" in away(lambda: sink.anchor(sealed))
+
+
+def test_an_authority_that_is_slow_is_not_waited_for(sealed, sink, stamper, monkeypatch):
+    monkeypatch.setattr(rfc3161, "PATIENCE", 0.2)
+    stamper.manner = "slow"
+
+    assert away(lambda: sink.anchor(sealed)) == "ReadTimeout"
+
+
+def test_an_authority_that_is_not_there_is_away(sealed, http, authority):
+    nowhere = TimeStamps(http, "http://127.0.0.1:1/", roots(authority))
+
+    assert away(lambda: nowhere.anchor(sealed)) == "ConnectError"
+
+
+@pytest.mark.parametrize("how", ["expired", "of another root", "not for time stamps"])
+def test_a_stamp_by_somebody_else_is_not_kept(sealed, http, authority, tmp_path, how):
+    other = Authority(tmp_path / "other")
+    stamper = TimeStamper(
+        tmp_path / "wrong",
+        *{
+            "expired": lambda: authority.time_stamper(days=(-5, -2)),
+            "of another root": other.time_stamper,
+            "not for time stamps": lambda: authority.give(
+                "tsa", purpose=ExtendedKeyUsageOID.SERVER_AUTH
+            ),
+        }[how](),
+    )
+    if how == "not for time stamps":  # OpenSSL refuses to be one
+        with pytest.raises(AssertionError, match="purpose"):
+            stamper.answer(stamper._query("00" * 32))
+        return
+
+    with stamper:
+        sink = TimeStamps(http, stamper.url, roots(authority))
+
+        assert "certificate" in away(lambda: sink.anchor(sealed))
+
+
+# Kept
+
+
+def test_a_stamp_is_over_the_signatures_there_were(sealed, sink, authority, house):
+    receipt = sink.anchor(sealed)
+    line = house.desk.signer.line(sealed.body, at=1_763_625_600)
+
+    later = sealed.with_lines([line])
+
+    assert rfc3161.verify(receipt, later, roots(authority))
+
+
+@pytest.mark.parametrize("change", ["another note", "a bit", "not base64", "nothing"])
+def test_a_changed_receipt_is_found(sealed, sink, authority, change):
+    receipt = sink.anchor(sealed)
+    der = bytearray(base64.b64decode(receipt))
+    der[-20] ^= 1
+    changed = {
+        "another note": receipt,
+        "a bit": base64.b64encode(der).decode(),
+        "not base64": "…",
+        "nothing": "",
+    }[change]
+    body = sealed.body.replace("\n3\n", "\n4\n") if change == "another note" else sealed.body
+
+    with pytest.raises(BadReceipt):
+        rfc3161.verify(changed, Note(body, sealed.signatures), roots(authority))
+
+
+def test_no_octet_of_a_receipt_can_be_changed_so_that_it_says_another_time(sealed, sink, authority):
+    receipt = sink.anchor(sealed)
+    said = rfc3161.verify(receipt, sealed, roots(authority))
+    der = base64.b64decode(receipt)
+
+    for place in range(0, len(der), 7):
+        changed = bytearray(der)
+        changed[place] ^= 0x55
+        try:
+            again = rfc3161.verify(base64.b64encode(changed).decode(), sealed, roots(authority))
+        except BadReceipt:
+            continue
+        assert again == said  # of what is not signed: the wrapping
+
+
+def test_the_notary_asks_every_ten_minutes_and_keeps_what_it_gets(house, sink, authority):
+    works = Notary(house.signer, house.mark, now=house.now, sinks=[sink])
+    house.write(2)
+    works.step(now=house.now)
+    house.later(minutes=10)
+
+    works.step(now=house.now)
+    works.settle(now=house.now)
+    house.later(minutes=10)
+    works.step(now=house.now)  # nothing new, nothing to stamp
+    works.settle(now=house.now)
+
+    kept = log.Anchor.objects.get(sink="rfc3161")
+    assert kept.size == 2
+    assert rfc3161.verify(kept.receipt, note(log.Checkpoint.objects.get()), roots(authority))
+
+
+def test_receipts_that_are_kept_are_checked(house, sink, authority, settings):
+    settings.TIMESTAMP_CA = str(authority.path)
+    for _ in range(3):
+        house.seal()
+    first, second, third = map(note, log.Checkpoint.objects.order_by("size"))
+    log.Anchor.objects.create(size=1, sink="rfc3161", at=house.now, receipt=sink.anchor(first))
+    wrong = log.Anchor.objects.create(
+        size=2, sink="rfc3161", at=house.now, receipt=sink.anchor(third)
+    )
+    lost = log.Anchor.objects.create(
+        size=9, sink="rfc3161", at=house.now, receipt=sink.anchor(second)
+    )
+
+    found = list(checking.faults())
+
+    assert [pk for _, pk in found] == [wrong.pk, lost.pk]
+    assert [pk for _, pk in checking.faults(after=2)] == [lost.pk]
+
+
+def test_without_the_authoritys_certificate_nobody_is_asked(house, settings, tmp_path):
+    key = house.directory / "notary.pem"
+    settings.TRAIL_ORIGIN, settings.NOTARY_KEY_FILE = house.origin, str(key)
+    call_command("createlogkey")
+    settings.TIMESTAMP_URL = "http://127.0.0.1:1/"
+
+    with pytest.raises(NotConfigured, match="TIMESTAMP_CA"):
+        trail.notary()
