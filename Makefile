@@ -20,7 +20,7 @@ demo-reset:  ## forget the demo's data, keys and passwords
 
 test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
 	@$(BIN)/python -m pytest -m "not postgresql and not services and not browser and not node" -n 2
-	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services"
+	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services" -n 2
 
 bench: $(VENV)/.dev  ## measure asking WeChat and answering terminals (BENCH=quick|full, JSON=file)
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(JSON),--json $(JSON))

@@ -2,9 +2,11 @@
 
 import hmac
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -14,6 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hospital.audit import trail
+from hospital.audit.forwarding import configured, leaves
 from hospital.audit.models import Forwarded
 from hospital.audit.standing import Standing, standing
 
@@ -24,10 +28,15 @@ class Trail(Collector):
     """Read from the tables whenever somebody asks, so that all web processes say the same."""
 
     def collect(self) -> Iterator[Metric]:
-        now = timezone.now()
-        stands = standing(now)
-        yield from _log(stands)
-        yield from _forwarded(stands.size)
+        try:
+            stands = standing(timezone.now())
+        except trail.NotConfigured:  # what is known without the keys is said all the same
+            stands = None
+        what = "0: TRAIL_VERIFIERS holds what is no public key; how the log stands is unknown"
+        yield _gauge("verifiers_readable", what, int(stands is not None))
+        if stands:
+            yield from _log(stands)
+        yield from _forwarded()
 
 
 REGISTRY = CollectorRegistry()
@@ -40,11 +49,14 @@ GCCollector(registry=REGISTRY)
 class Metrics(View):
     """Not there without a token configured; 401 for who has another."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not settings.METRICS_TOKEN:
             raise Http404
         if not _may(request.headers.get("Authorization", "")):
             return HttpResponse(status=401, headers={"WWW-Authenticate": _SCHEME})
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, _request: HttpRequest) -> HttpResponse:
         return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -80,16 +92,23 @@ def _log(stands: Standing) -> Iterator[Metric]:
         yield _gauge("intact", "1: the last verification found nothing", int(stands.is_intact))
 
 
-def _forwarded(size: int) -> Iterator[Metric]:
+def _forwarded() -> Iterator[Metric]:
+    """Of the configured receiver, also before it was sent anything."""
+    try:
+        sink = configured.sink()
+    except trail.NotConfigured:
+        return
     sent = _labelled("forwarded_sent_events", "Leaves written to a log server")
     read = _labelled("forwarded_acknowledged_events", "Leaves its end of TLS has read")
     lag = _labelled("forwarded_lag_events", "Leaves it has still to read")
     moved = _labelled("forwarded_moved_timestamp_seconds", "When forwarding last got on")
-    for row in Forwarded.objects.order_by("sink"):
-        sent.add_metric([row.sink], row.sent)
-        read.add_metric([row.sink], row.acknowledged)
-        lag.add_metric([row.sink], max(size - row.acknowledged, 0))
-        moved.add_metric([row.sink], row.at.timestamp())
+    row = Forwarded.objects.filter(sink=sink).first()
+    acknowledged = row.acknowledged if row else 0
+    sent.add_metric([sink], row.sent if row else 0)
+    read.add_metric([sink], acknowledged)
+    lag.add_metric([sink], max(leaves.signed() - acknowledged, 0))
+    if row:
+        moved.add_metric([sink], row.at.timestamp())
     yield from (sent, read, lag, moved)
 
 

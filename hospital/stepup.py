@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Final, ParamSpec
 from urllib.parse import urlencode
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -19,8 +20,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 FRESH: Final = timedelta(minutes=5)
 _STAMP: Final = "stepped_up_at"  # seconds since 1970
-_MISSED: Final = "stepped_up_missed"
-MISSES: Final = 5  # in a session, and it ends
+TRIES: Final = 5  # of a person, in whatever sessions; with the last one that session ends
+REMEMBERED: Final = timedelta(minutes=15)  # each of them
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Any, HttpRequest, P], HttpResponseBase]
@@ -54,14 +55,31 @@ def is_fresh(session: SessionBase, *, at: datetime) -> bool:
 def confirm(session: SessionBase, *, at: datetime) -> None:
     """Remember that it was them, under a new key: who knew the old one learns nothing."""
     session.cycle_key()
-    session.pop(_MISSED, None)
     session[_STAMP] = at.timestamp()
 
 
-def miss(session: SessionBase) -> bool:
-    """Count a wrong answer; return whether that was one too many."""
-    session[_MISSED] = session.get(_MISSED, 0) + 1
-    return bool(session[_MISSED] >= MISSES)
+def attempt(person: object) -> int:
+    """
+    Take one of the tries of a person, before the answer is looked at; return how many are left.
+
+    -1: none was left to take. Each is an entry of its own in the shared cache, since adding one
+    is atomic in every kind of cache and counting is not: requests at once get no more than one.
+
+    :param person: their id
+    """
+    for tried in range(TRIES):
+        if cache.add(_try(person, tried), 1, REMEMBERED.total_seconds()):
+            return TRIES - tried - 1
+    return -1
+
+
+def forgive(person: object) -> None:
+    """Forget the tries of who has shown that it is them."""
+    cache.delete_many([_try(person, tried) for tried in range(TRIES)])
+
+
+def _try(person: object, number: int) -> str:
+    return f"step-up-try:{person}:{number}"
 
 
 def onward(request: HttpRequest) -> str:

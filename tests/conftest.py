@@ -44,13 +44,14 @@ TESTS = Path(__file__).parent
 # Tests that go through the product's own doors: their bodies make no row behind its back.
 FLOWS = (
     "journeys/",
-    "devices/test_activation.py",
-    "devices/test_suspension.py",
     "faceauth/test_expiry.py",
     "faceauth/test_resilience.py",
     "faceauth/test_waiting.py",
+    "hospital/test_recorded_flows.py",
     "hospital/test_roles.py",
 )
+# As well, but in one transaction around each test: some put up boxes of their own.
+AROUND = ("devices/test_activation.py", "devices/test_suspension.py")
 
 PASSWORD = "correct horse battery staple"
 
@@ -94,7 +95,12 @@ def holding() -> Iterator[None]:
         patch.setattr(held, "guards", HOLD)
         database.check_constraints()
         guards.install(database)
-        yield
+        try:
+            yield
+        except BaseException:
+            if not database.in_atomic_block:  # which takes them along
+                _let_go()
+            raise
     _let_go()
 
 
@@ -109,11 +115,25 @@ def recorded() -> Iterator[None]:
     assert unrecorded == []
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a transaction around a whole test an event of any other request would do as well."""
+    if database.vendor != "postgresql":
+        return
+    for item in items:
+        if _is_of(FLOWS, item) and not item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+def _is_of(files: tuple[str, ...], item: pytest.Item) -> bool:
+    is_listed = item.path.relative_to(TESTS).as_posix().startswith(files)
+    return is_listed and bool({"db", "transactional_db"} & {*getattr(item, "fixturenames", ())})
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
     """Whole flows are held to it, once what they find is there."""
-    is_flow = item.path.relative_to(TESTS).as_posix().startswith(FLOWS)
-    if is_flow and {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}:
+    if _is_of(FLOWS + AROUND, item):
         with recorded():
             return (yield)
     return (yield)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import Error, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -85,7 +85,7 @@ def _record_abort(request: HttpRequest, response: HttpResponse, acts: list[str])
     if missed is None:
         return
     # If not even that can be recorded: the answer says already that nothing was done.
-    with suppress(TrailUnavailable), transaction.atomic():
+    with suppress(TrailUnavailable, Error), transaction.atomic():
         record(
             Action.REQUEST_ABORT,
             by=actor,

@@ -22,7 +22,7 @@ from hospital.audit.actions import Action
 from hospital.audit.recording import record
 
 WRONG = "密码不正确"
-TOO_OFTEN = "密码多次不正确，已退出，请重新登录"
+TOO_OFTEN = "密码多次不正确，已退出；请 15 分钟后重新登录再试"
 
 
 class Confirmation(forms.Form):
@@ -35,7 +35,7 @@ class Confirmation(forms.Form):
 
 @method_decorator([never_cache, sensitive_post_parameters("password")], name="dispatch")
 class StepUpView(View):
-    """Asks for the password of who is logged in; five wrong answers end the session."""
+    """Asks for the password of who is logged in; after five wrong answers the session ends."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return _page(request, Confirmation())
@@ -44,13 +44,15 @@ class StepUpView(View):
         person, form = staff_of(request), Confirmation(request.POST)
         if not form.is_valid():
             return _page(request, form)
-        if person.check_password(form.cleaned_data["password"]):
+        left = stepup.attempt(person.pk)
+        if left >= 0 and person.check_password(form.cleaned_data["password"]):
+            stepup.forgive(person.pk)
             with transaction.atomic():
                 stepup.confirm(request.session, at=timezone.now())
                 record(Action.STEP_UP, by=person, on=person, at=timezone.now())
             return HttpResponseRedirect(stepup.onward(request))
         _record_miss(person)
-        if stepup.miss(request.session):
+        if left <= 0:
             logout(request)
             messages.error(request, TOO_OFTEN)
             return redirect("admin:login")

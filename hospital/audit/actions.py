@@ -7,6 +7,12 @@ Tags are for ever: a retired one stays here as a comment.
 
 import enum
 from dataclasses import dataclass
+from typing import Final
+
+# With which outcomes an act tells of rows that changed together with it.
+NOTHING: Final[frozenset[str]] = frozenset()  # a look, a refusal, a report
+DONE: Final = frozenset({"success"})
+EITHER_WAY: Final = frozenset({"success", "failed"})  # a failure that ends something
 
 
 class Severity(enum.StrEnum):
@@ -25,6 +31,7 @@ class Kind:
     facts: frozenset[str] = frozenset()
     severity: Severity = Severity.INFO
     needs_reason: bool = False
+    changes: frozenset[str] = DONE
 
 
 def _kind(
@@ -33,19 +40,27 @@ def _kind(
     *facts: str,
     severity: Severity = Severity.INFO,
     needs_reason: bool = False,
+    changes: frozenset[str] = DONE,
 ) -> Kind:
-    return Kind(tag, label, frozenset(facts), severity, needs_reason)
+    return Kind(tag, label, frozenset(facts), severity, needs_reason, changes)
 
 
 class Action(enum.Enum):
     # People
-    LOGIN = _kind("auth.login", "登录", severity=Severity.NOTICE)
-    LOGIN_FAILED = _kind("auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING)
-    LOGOUT = _kind("auth.logout", "退出")
+    LOGIN = _kind("auth.login", "登录", severity=Severity.NOTICE, changes=NOTHING)
+    LOGIN_FAILED = _kind(
+        "auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING, changes=NOTHING
+    )
+    LOGOUT = _kind("auth.logout", "退出", changes=NOTHING)
     PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
     PASSWORD_REHASH = _kind("auth.password_rehash", "更新密码散列")
     ACCESS_DENIED = _kind(
-        "access.denied", "越权访问被拒绝", "route", "suppressed", severity=Severity.WARNING
+        "access.denied",
+        "越权访问被拒绝",
+        "route",
+        "suppressed",
+        severity=Severity.WARNING,
+        changes=NOTHING,
     )
     REQUEST_ABORT = _kind(
         "request.abort",
@@ -55,6 +70,7 @@ class Action(enum.Enum):
         "actions",
         "suppressed",
         severity=Severity.WARNING,
+        changes=NOTHING,
     )
     STAFF_CREATE = _kind("staff.create", "建立账号", "role", severity=Severity.NOTICE)
     STAFF_CHANGE = _kind(
@@ -99,6 +115,7 @@ class Action(enum.Enum):
         "route",
         "suppressed",
         severity=Severity.WARNING,
+        changes=NOTHING,
     )
     # WeChat and the notice
     MERCHANT_CREATE = _kind("merchant.create", "建立微信商户", "fields", severity=Severity.NOTICE)
@@ -118,13 +135,16 @@ class Action(enum.Enum):
         "serial",
         "days",
         severity=Severity.WARNING,
+        changes=NOTHING,
     )
     NOTICE_CREATE = _kind("notice.create", "起草告知书")
     NOTICE_CHANGE = _kind("notice.change", "修改告知书草稿", "fields", "version")
     NOTICE_ENFORCE = _kind(
         "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
     )
-    AUTHINFO_ISSUE = _kind("authinfo.issue", "签发调用凭证", "cached", "expires_in")
+    AUTHINFO_ISSUE = _kind(
+        "authinfo.issue", "签发调用凭证", "cached", "expires_in", changes=NOTHING
+    )
     AUTHINFO_FAIL = _kind(
         "authinfo.fail",
         "获取调用凭证失败",
@@ -133,6 +153,7 @@ class Action(enum.Enum):
         "wechat_status",
         "wechat_request_id",
         severity=Severity.WARNING,
+        changes=NOTHING,
     )
     # One visit
     SESSION_OPEN = _kind(
@@ -177,6 +198,7 @@ class Action(enum.Enum):
         "微信账号与档案不一致",
         "wechat_request_id",
         severity=Severity.WARNING,
+        changes=EITHER_WAY,
     )
     SESSION_AUTHORIZE = _kind("session.authorize", "患者授权")
     SESSION_DECLINE = _kind("session.decline", "患者在微信上拒绝授权")
@@ -189,9 +211,12 @@ class Action(enum.Enum):
         "wechat_status",
         "wechat_request_id",
         severity=Severity.WARNING,
+        changes=EITHER_WAY,
     )
     SESSION_EXPIRE = _kind("session.expire", "会话过期")
-    WECHAT_ANSWER = _kind("wechat.answer", "取得微信应答", "wechat_request_id", "attempt")
+    WECHAT_ANSWER = _kind(
+        "wechat.answer", "取得微信应答", "wechat_request_id", "attempt", changes=NOTHING
+    )
     WECHAT_RETRY = _kind(
         "wechat.retry",
         "微信暂不可用",
@@ -201,6 +226,7 @@ class Action(enum.Enum):
         "wechat_status",
         "wechat_request_id",
         severity=Severity.NOTICE,
+        changes=NOTHING,
     )
     # Patients
     PATIENT_ONBOARD = _kind(
@@ -215,8 +241,10 @@ class Action(enum.Enum):
     WECHAT_ACCOUNT_MOVE = _kind(
         "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
     )
-    PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects")
-    PATIENT_SEARCH = _kind("patient.search", "按姓名片段查找患者", "opened", "count", "subjects")
+    PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects", changes=NOTHING)
+    PATIENT_SEARCH = _kind(
+        "patient.search", "按姓名片段查找患者", "opened", "count", "subjects", changes=NOTHING
+    )
     # Keys
     KEYS_ROTATE_BEGIN = _kind(
         "keys.rotate_begin",
@@ -248,10 +276,17 @@ class Action(enum.Enum):
         "failed",
         "differing",
         severity=Severity.NOTICE,
+        changes=NOTHING,
     )
     # The trail itself
     AUDIT_FINDING = _kind(
-        "audit.finding", "留痕有异常", "kind", "count", "events", severity=Severity.ALERT
+        "audit.finding",
+        "留痕有异常",
+        "kind",
+        "count",
+        "events",
+        severity=Severity.ALERT,
+        changes=NOTHING,
     )
     AUDIT_VERIFY = _kind(
         "audit.verify",
@@ -262,17 +297,29 @@ class Action(enum.Enum):
         "count",
         "findings",
         severity=Severity.NOTICE,
+        changes=NOTHING,
     )
     NOTARY_REFUSE = _kind(
-        "notary.refuse", "公证停止签名", "code", "size", "found", severity=Severity.ALERT
+        "notary.refuse",
+        "公证停止签名",
+        "code",
+        "size",
+        "found",
+        severity=Severity.ALERT,
+        changes=NOTHING,
     )
     NOTARY_UNWITNESSED = _kind(
-        "notary.unwitnessed", "检查点长时间无人见证", "seconds", "size", severity=Severity.ALERT
+        "notary.unwitnessed",
+        "检查点长时间无人见证",
+        "seconds",
+        "size",
+        severity=Severity.ALERT,
+        changes=NOTHING,
     )
     NOTARY_BEGIN = _kind(
         "notary.begin", "留痕另起一册", "origin", "before", "size", "root", severity=Severity.ALERT
     )
-    TRAIL_READ = _kind("trail.read", "查阅留痕", "route", "filters", "count")
+    TRAIL_READ = _kind("trail.read", "查阅留痕", "route", "filters", "count", changes=NOTHING)
     EXPORT_REQUEST = _kind(
         "export.request",
         "申请导出留痕",
@@ -293,15 +340,21 @@ class Action(enum.Enum):
         "size",
         severity=Severity.NOTICE,
     )
-    EXPORT_FAIL = _kind("export.fail", "留痕导出失败", "code", severity=Severity.WARNING)
+    EXPORT_FAIL = _kind(
+        "export.fail", "留痕导出失败", "code", severity=Severity.WARNING, changes=EITHER_WAY
+    )
     EXPORT_DOWNLOAD = _kind(
-        "export.download", "下载留痕导出文件", "sha256", severity=Severity.WARNING
+        "export.download", "下载留痕导出文件", "sha256", severity=Severity.WARNING, changes=NOTHING
     )
     EXPORT_EXPIRE = _kind("export.expire", "留痕导出文件过期删除")
-    EXPORT_SEE = _kind("export.see", "知悉留痕导出", "count")
-    STEP_UP = _kind("auth.step_up", "再次验证身份", severity=Severity.NOTICE)
+    EXPORT_SEE = _kind("export.see", "知悉留痕导出", "count", changes=NOTHING)
+    STEP_UP = _kind("auth.step_up", "再次验证身份", severity=Severity.NOTICE, changes=NOTHING)
     STEP_UP_FAIL = _kind(
-        "auth.step_up_failed", "再次验证身份失败", "suppressed", severity=Severity.WARNING
+        "auth.step_up_failed",
+        "再次验证身份失败",
+        "suppressed",
+        severity=Severity.WARNING,
+        changes=NOTHING,
     )
     PROPOSAL_ASK = _kind(
         "proposal.ask",
@@ -315,7 +368,13 @@ class Action(enum.Enum):
         needs_reason=True,
     )
     PROPOSAL_DECIDE = _kind(
-        "proposal.decide", "审批", "kind", "decision", "code", severity=Severity.WARNING
+        "proposal.decide",
+        "审批",
+        "kind",
+        "decision",
+        "code",
+        severity=Severity.WARNING,
+        changes=EITHER_WAY,
     )
     AUDIT_ARCHIVE = _kind(
         "audit.archive",
@@ -332,6 +391,7 @@ class Action(enum.Enum):
         "清理已归档的留痕",
         "start",
         "end",
+        "count",
         "sha256",
         "proposal",
         "asked_by",
@@ -365,7 +425,12 @@ class Action(enum.Enum):
     )
     # Evidence
     EVIDENCE_COLLECT = _kind(
-        "evidence.collect", "收集合规证据", "met", "count", severity=Severity.NOTICE
+        "evidence.collect",
+        "收集合规证据",
+        "met",
+        "count",
+        severity=Severity.NOTICE,
+        changes=NOTHING,
     )
 
 

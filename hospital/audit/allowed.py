@@ -2,23 +2,45 @@
 What two people had removed or covered, which is no fault as long as the trail itself says so.
 
 A row that says it (`Pruned`, `Redacted`) is anybody's word who owns the tables. It counts when a
-later event, sealed or about to be, names the same range or the same line.
+later event, sealed or about to be, names the same proposal with the same range or line, and events
+before that one show two people who wanted it. A range was archived, and old, besides.
 """
 
-import json
 from bisect import bisect_right
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
-from hospital.audit import canonical, lines, reading
+from hospital.audit import approved, canonical, lines, reading, stated
 from hospital.audit.actions import Action
+from hospital.audit.keeping import periods
 from hospital.audit.merkle import leaf_hash
 from hospital.audit.reading import Line, Sealed
 from hospital.audit.verdict import Verdict
 
 _PRUNE: Final = Action.AUDIT_PRUNE.value.tag
 _REDACT: Final = Action.AUDIT_REDACT.value.tag
+_ANY: Final = 2**62  # as large a checkpoint as there may be
 
 Range = tuple[int, int]  # from a place to before another
+
+
+class _Prune(NamedTuple):
+    """What an event says was pruned, and how many events of the range stayed."""
+
+    start: int
+    end: int
+    proposal: str
+    kept: int
+    at: datetime
+    place: int | None
+
+
+class _Redaction(NamedTuple):
+    of: int
+    hash: str
+    proposal: str
+    place: int | None
 
 
 def covered(hash_: bytes) -> bytes:
@@ -31,13 +53,13 @@ class Allowed:
 
     def __init__(self) -> None:
         self._is_fresh = False  # whether the rows were asked since the page was read
-        self._said_pruned: list[Range] = []  # by rows
+        self._said_pruned: set[tuple[int, int, str]] = set()  # by rows, with the proposal
         self._together: list[Range] = []  # the same, without overlaps
-        self._said_redacted: set[int] = set()
+        self._said_redacted: dict[int, str] = {}  # place → proposal
         self._missing: list[Range] = []  # as met, runs of places
         self._covered: dict[int, tuple[str, int | None]] = {}  # as met: place → hash, event
-        self._prunes: set[Range] = set()  # as events named them
-        self._redactions: set[tuple[int, str]] = set()
+        self._prunes: set[_Prune] = set()  # as events named them
+        self._redactions: set[_Redaction] = set()
 
     def turn_page(self) -> None:
         """Forget that the rows are fresh: what is read next may have been pruned meanwhile."""
@@ -67,35 +89,75 @@ class Allowed:
 
     def hear(self, line: Line, *, place: int | None = None) -> None:
         """Take note of an event without fault that says what was allowed, before its own place."""
-        if line.action not in {_PRUNE, _REDACT}:
+        if line.action not in {_PRUNE, _REDACT} or line.outcome != "success":
             return
-        facts = json.loads(line.payload)["facts"]
-        before = facts.get("end" if line.action == _PRUNE else "index")
-        if not isinstance(before, int) or (place is not None and place < before):
+        facts = stated.facts(line.payload)
+        proposal = str(facts.get("proposal"))
+        if line.action == _REDACT:
+            index, hash_ = facts.get("index"), str(facts.get("hash"))
+            if type(index) is int and _is_after(place, index):
+                self._redactions.add(_Redaction(index, hash_, proposal, place))
             return
-        if line.action == _PRUNE:
-            self._prunes.add((facts.get("start"), before))
-        else:
-            self._redactions.add((before, str(facts.get("hash"))))
+        start, end, kept = (facts.get(name) for name in ("start", "end", "count"))
+        if type(start) is int and type(end) is int and type(kept) is int and _is_after(place, end):
+            self._prunes.add(_Prune(start, end, proposal, kept, lines.time(line), place))
 
     def settle(self, verdict: Verdict, *, last: int) -> None:
         """Say what no event allowed; count the rest. `last` is where the walk ended."""
         if self._missing or self._covered:
             self._hear_later(last)
-        # Said by a row and by an event; what tells of a removal is never removed itself.
-        allowed = _joined([one for one in self._said_pruned if one in self._prunes])
+        self._settle_pruned(verdict)
+        for place, (hash_, pk) in self._covered.items():
+            if self._is_redaction_allowed(place, hash_):
+                verdict.redacted += 1
+            else:
+                said = f"留痕 {pk} 的内容已遮盖，留痕中却没有批准遮盖的记录"
+                verdict.find("redacted", said, pk)
+
+    def _settle_pruned(self, verdict: Verdict) -> None:
+        if not self._missing:
+            return
+        done = [one for one in sorted(self._prunes, key=_range) if self._is_prune_allowed(one)]
+        # Said by a row and by events; what tells of a removal is never removed itself.
+        allowed = _joined([_range(one) for one in done])
         for start, end in self._missing:
             for low, high in _without(start, end, allowed):
                 said = f"封存序号 {low} 至 {high - 1} 的留痕已清理，留痕中却没有批准清理的记录"
                 verdict.find("pruned", said)
                 verdict.pruned -= high - low
             verdict.pruned += end - start
-        for place, (hash_, pk) in self._covered.items():
-            if (place, hash_) in self._redactions:
-                verdict.redacted += 1
-            else:
-                said = f"留痕 {pk} 的内容已遮盖，留痕中却没有批准遮盖的记录"
-                verdict.find("redacted", said, pk)
+        for prune in done:
+            stay = prune.end - prune.start - self._missing_in(prune)
+            if stay < prune.kept:
+                said = (
+                    f"封存序号 {prune.start} 至 {prune.end - 1} 清理后应保留 {prune.kept} 条"
+                    f"留痕，现在最多 {stay} 条"
+                )
+                verdict.find("pruned", said)
+
+    def _missing_in(self, prune: _Prune) -> int:
+        return sum(
+            max(0, min(end, prune.end) - max(start, prune.start)) for start, end in self._missing
+        )
+
+    def _is_prune_allowed(self, prune: _Prune) -> bool:
+        start, end, proposal = prune[:3]
+        return (
+            (start, end, proposal) in self._said_pruned
+            and not _without(start, end, _archived())
+            and _is_old(end, prune.at)
+            and approved.by_two(proposal, _PRUNE, {"start": start, "end": end}, before=prune.place)
+        )
+
+    def _is_redaction_allowed(self, place: int, hash_: str) -> bool:
+        return any(
+            (one.of, one.hash) == (place, hash_)
+            and one.proposal == self._said_redacted.get(place)
+            and approved.by_two(
+                one.proposal, _REDACT, {"index": place, "hash": hash_}, before=one.place
+            )
+            for one in self._redactions
+        )
 
     def _hear_later(self, last: int) -> None:
         """Listen to what was sealed since the walk began: it may be about what it met."""
@@ -115,13 +177,47 @@ class Allowed:
 
     def _read(self) -> None:
         self._is_fresh = True
-        pruned = reading.rows('SELECT start, "end" FROM audit_pruned', [])
-        self._said_pruned = sorted(
-            (start, end) for start, end in pruned if _are_numbers(start, end)
-        )
-        self._together = _joined(self._said_pruned)
-        redacted = reading.rows('SELECT "index" FROM audit_redacted', [])
-        self._said_redacted = {index for (index,) in redacted if _are_numbers(index)}
+        pruned = reading.rows('SELECT start, "end", proposal FROM audit_pruned', [])
+        self._said_pruned = {
+            (start, end, _id(proposal))
+            for start, end, proposal in pruned
+            if _are_numbers(start, end)
+        }
+        self._together = _joined(sorted((start, end) for start, end, _ in self._said_pruned))
+        redacted = reading.rows('SELECT "index", proposal FROM audit_redacted', [])
+        self._said_redacted = {
+            index: _id(proposal) for index, proposal in redacted if _are_numbers(index)
+        }
+
+
+def _archived() -> list[Range]:
+    """Return of what there are archives, as rows say."""
+    found = reading.rows('SELECT start, "end" FROM audit_archive', [])
+    return _joined(sorted((start, end) for start, end in found if _are_numbers(start, end)))
+
+
+def _is_old(end: int, at: datetime) -> bool:
+    """Return whether the last event before `end` might, by law, be removed then."""
+    covering = next(reading.checkpoints(after=end - 1, up_to=_ANY), None)
+    signed_at = covering.created_at if covering else None
+    return signed_at is not None and signed_at < periods.floor(at)
+
+
+def _is_after(place: int | None, before: int) -> bool:
+    """Return whether an event comes after what it speaks of; what has no place yet does."""
+    return place is None or place >= before
+
+
+def _id(stored: object) -> str:
+    """Return a proposal's id as events state it; with SQLite it is stored without dashes."""
+    try:
+        return str(UUID(str(stored)))
+    except ValueError:
+        return ""
+
+
+def _range(one: _Prune) -> Range:
+    return one.start, one.end
 
 
 def _joined(ranges: list[Range]) -> list[Range]:
@@ -148,4 +244,4 @@ def _without(start: int, end: int, ranges: list[Range]) -> list[Range]:
 
 
 def _are_numbers(*values: Any) -> bool:
-    return all(isinstance(one, int) for one in values)
+    return all(type(one) is int for one in values)

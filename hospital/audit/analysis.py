@@ -14,10 +14,12 @@ from hospital.audit.alarms.bursts import NIGHT
 from hospital.audit.findings import Review
 from hospital.audit.models import Event, EventQuerySet
 from hospital.audit.recording import SYSTEM, record
-from hospital.audit.stated import micros, moment, name
+from hospital.audit.stated import name
+from hospital.audit.times import micros, moment
 
 _HOUR: Final = 3_600_000_000  # microseconds
 _WEEK: Final = timedelta(days=7)
+_MOST_DUE: Final = 26  # weeks made at once
 _TOP: Final = 10  # of those who were turned away most
 
 # What the page names besides the actions themselves → the actions it sums up.
@@ -31,14 +33,21 @@ NOTED: Final = {
 }
 
 
-def make_due(*, at: datetime) -> Review | None:
-    """Make the analysis of the last whole week, unless there is one, or nothing was there yet."""
+def make_due(*, at: datetime) -> list[Review]:
+    """
+    Make what is missing as far as the last whole week, at most half a year of it, oldest first.
+
+    The first analysis is of the last whole week, if anything was there by then.
+    """
     today = timezone.localtime(at).date()
-    week = today - timedelta(days=today.weekday()) - _WEEK
-    _, end = span(week)
-    if Review.objects.filter(week=week).exists():
-        return None
-    return make(week, at=at) if Event.objects.filter(at_us__lt=micros(end)).exists() else None
+    last = today - timedelta(days=today.weekday()) - _WEEK
+    made = Review.objects.order_by("-week").values_list("week", flat=True).first()
+    _, end = span(last)
+    if made is None and not Event.objects.filter(at_us__lt=micros(end)).exists():
+        return []
+    first = made + _WEEK if made else last
+    due = [first + n * _WEEK for n in range(_MOST_DUE) if first + n * _WEEK <= last]
+    return [review for week in due if (review := make(week, at=at))]
 
 
 def make(week: date, *, at: datetime) -> Review | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
+from uuid import UUID
 
 from django.db.models import Max
 from django.http import HttpRequest
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from hospital import roles
-from hospital.audit import standing
+from hospital.audit import proposing, standing
 from hospital.audit.exporting import requests
 from hospital.audit.findings import Finding
 from hospital.audit.log import Checkpoint
@@ -42,7 +43,18 @@ def banners(request: HttpRequest) -> list[Banner]:
     if roles.may(person, May.SEE_EXPORTS) and (count := requests.unseen().count()):
         exports = reverse("admin:audit_export_changelist")
         told.append(Banner("notice", f"有 {count} 次留痕导出未阅", exports))
+    if roles.may(person, May.APPROVE_KEEPING):
+        told += _to_decide(request.user.pk)
     return told
+
+
+def _to_decide(person: UUID) -> Iterator[Banner]:
+    waiting = proposing.waiting(at=timezone.now()).exclude(asked_by=person)
+    if count := waiting.count():
+        proposals = reverse("admin:audit_proposal_changelist")
+        yield Banner(
+            "notice", f"有 {count} 项清理或遮盖申请待批准", f"{proposals}?state__exact=asked"
+        )
 
 
 def _of_the_trail(*, is_auditor: bool) -> Iterator[Banner]:
@@ -59,5 +71,5 @@ def _of_the_trail(*, is_auditor: bool) -> Iterator[Banner]:
     if waits > standing.LATE.total_seconds():
         waited = in_words(waits)
         yield Banner("alert", f"留痕公证停滞：最早一条已等待 {waited}，请检查公证进程", log)
-    if standing.is_unverified(now, standing.verified()):
+    if standing.is_unverified(now, standing.verified(now)):
         yield Banner("alert", "超过 48 小时没有核验留痕，请检查定时任务", log)

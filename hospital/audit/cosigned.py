@@ -1,42 +1,63 @@
 """Whether a witness went along with the log, as far as its keys are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from hospital.audit import log, reading
+from hospital.audit import lines, reading
 from hospital.audit.checkpoint import BadNote, Note, Verifier
 from hospital.audit.recording import EPOCH
 
 UNWITNESSED: Final = timedelta(minutes=15)
 
 
+_LATEST: Final = 10**11  # seconds: in the year 5138; a witness may sign any time
+
+
+class Late:
+    """What a witness signed when the checkpoint was stored already."""
+
+    def __init__(self, *, since: int = 0) -> None:
+        """Read what there is over `since` events or more."""
+        self._lines: dict[int, list[str]] = {}
+        for size, receipt in reading.receipts("witness", since=since):
+            self._lines.setdefault(size, []).extend(receipt.splitlines(keepends=True))
+
+    def with_each(self, note: Note) -> Iterator[Note]:
+        """Yield the note as it is, and with each later signature alone: one may be forged."""
+        yield note
+        for line in self._lines.get(note.checkpoint.size, ()):
+            yield Note(note.body, (line,))
+
+
 class Cosigned:
-    def __init__(self, verifiers: Sequence[Verifier]) -> None:
+    def __init__(self, verifiers: Sequence[Verifier], *, since: int = 0) -> None:
+        """:param since: checkpoints over fewer events are not asked about"""
         self._verifiers = [one for one in verifiers if one.is_witness]
-        self._late: dict[int, str] = {}
-        if self._verifiers:
-            late = log.Anchor.objects.filter(sink="witness").values_list("size", "receipt")
-            self._late = {size: reading.encoded(one).decode(errors="replace") for size, one in late}
+        self._late = Late(since=since) if self._verifiers else None
         self._has_seen = self._is_last = False
         self._when: datetime | None = None
 
     def see(self, note: Note) -> None:
         """Look at the note of the next checkpoint."""
         self._has_seen, self._is_last = True, False
-        lines = self._late.get(note.checkpoint.size, "").splitlines(keepends=True)
-        for witness in self._verifiers:
-            try:
-                seconds = note.with_lines(lines).verify(witness)
-            except BadNote:
-                continue
-            self._is_last = True
-            self._when = EPOCH + timedelta(seconds=seconds or 0)
+        if self._late is None:
+            return
+        for signed in self._late.with_each(note):
+            for witness in self._verifiers:
+                try:
+                    seconds = signed.verify(witness) or 0
+                except BadNote:
+                    continue
+                self._is_last = True
+                self._when = EPOCH + timedelta(seconds=min(seconds, _LATEST))
 
     def fault(self, at: datetime) -> str:
         """Return what is wrong with the last of them, at this time; nothing if nothing is."""
-        if not self._verifiers or not self._has_seen or self._is_last:
+        if not self._verifiers or not self._has_seen:
             return ""
-        if self._when and at - self._when <= UNWITNESSED:
+        if self._when and self._when > at + lines.SKEW:
+            return "见证方签名的时间在将来"
+        if self._is_last or (self._when and at - self._when <= UNWITNESSED):
             return ""
         return "最近的检查点超过 15 分钟没有见证方签名"

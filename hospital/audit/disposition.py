@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import models, transaction
 
+from hospital.audit import canonical
 from hospital.audit.actions import Action
 from hospital.audit.findings import Finding, Review
 from hospital.audit.recording import HasActor, record
@@ -35,6 +36,7 @@ def settle(
     """
     if state == Finding.State.OPEN or not note:
         raise ValueError("a settled finding has a state and a note")
+    note = canonical.text(note)
     with transaction.atomic():
         open_ = Finding.objects.filter(pk=finding.pk, state=Finding.State.OPEN)
         if not open_.update(state=state, note=note, settled_by=_id(by), settled_at=at):
@@ -59,6 +61,7 @@ def sign(review: Review, *, conclusion: str, by: HasActor, at: datetime) -> None
     """
     if not conclusion:
         raise ValueError("a signed review has a conclusion")
+    conclusion = canonical.text(conclusion)
     with transaction.atomic():
         unread = Review.objects.filter(pk=review.pk, reviewed_at=None)
         if not unread.update(conclusion=conclusion, reviewed_by=_id(by), reviewed_at=at):

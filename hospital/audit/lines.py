@@ -10,6 +10,7 @@ from hospital.audit import reading
 from hospital.audit.reading import Line
 from hospital.audit.recording import EPOCH, mac
 
+SKEW: Final = timedelta(seconds=300)  # between the clock of who states a time and another's
 _LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
 
 # Column → where the canonical line says it.

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
@@ -15,6 +15,7 @@ from hospital.audit.kept import Archive, Commitment, Pruned, Redacted
 from hospital.audit.log import Anchor, Change, Checkpoint, Leaf, Pending, Tile
 from hospital.audit.proposals import Proposal
 from hospital.audit.sent import Forwarded
+from hospital.audit.times import moment
 
 __all__ = [
     "Anchor",
@@ -152,7 +153,8 @@ class Event(models.Model):
 
     @property
     def at(self) -> datetime:
-        return datetime.fromtimestamp(self.at_us / 1_000_000, tz=UTC)
+        """The time it states; of one that somebody forged, the nearest there is."""
+        return moment(self.at_us)
 
     @property
     def label(self) -> str:

@@ -22,7 +22,8 @@ def verify(*, at: datetime, is_full: bool) -> Verdict | None:
     """
     Verify what is new since the last good run, or everything; return the verdict.
 
-    On record either way. None: it could not be done at all, which is a finding too.
+    On record either way. None: it could not be done, or not be kept how far it came, which is a
+    finding too.
     """
     try:
         verifiers = trail.verifiers()
@@ -33,7 +34,11 @@ def verify(*, at: datetime, is_full: bool) -> Verdict | None:
     except BadNote:
         _give_up("anchor", at)
         return None
-    verdict = verifying.verify(at=at, verifiers=verifiers, anchors=anchors, is_full=is_full)
+    try:
+        verdict = verifying.verify(at=at, verifiers=verifiers, anchors=anchors, is_full=is_full)
+    except OSError:
+        _give_up("state", at)
+        return None
     with transaction.atomic():
         if not verdict.is_intact:
             facts = {"kinds": sorted(verdict.kinds), "rows": _rows(verdict), "size": verdict.signed}

@@ -84,7 +84,7 @@ class Notary:
         self._note = self._continued(signed, now)
         if witness:
             self._unwitnessed_since = history.unwitnessed_since(witness, now=now)
-            self._is_alarmed = history.is_alarmed(since=self._unwitnessed_since)
+            self._is_alarmed = history.is_alarmed(since=self._unwitnessed_since, now=now)
 
     def step(self, *, now: datetime) -> bool:
         """
@@ -106,7 +106,7 @@ class Notary:
     def anchor(self, *, now: datetime) -> None:
         """Write the last note to the anchor, unless it is there, and take it to the sinks."""
         self._anchored_at = now
-        self._errands.start(self._note)
+        self._errands.start(self._note, now=now)
         size = self._note.checkpoint.size
         if not self._anchor or size <= self._anchored:
             return

@@ -1,5 +1,5 @@
 """
-Acts that take two people: one asks, another decides, and only then it is done.
+Acts that take two people: one asks, another decides, the log signs both, and then it is done.
 
 Whoever adds a kind of act registers it here, with the right to ask and the right to decide; no
 role may hold both. Each step is one compare-and-set and one event, so two answers at the same
@@ -13,18 +13,22 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from hospital import roles
-from hospital.audit import canonical
+from hospital.audit import approved, canonical, stated
 from hospital.audit.actions import Action
+from hospital.audit.log import Checkpoint, Leaf
+from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
 from hospital.audit.recording import SYSTEM, Actor, HasActor, Outcome, record
 from hospital.errors import Refusal
 from hospital.roles import GRANTS, May
 
 LASTS: Final = timedelta(days=7)  # a request nobody decided
+STANDS: Final = timedelta(days=30)  # an approval nobody carried out
 
 State = Proposal.State
 
@@ -44,6 +48,11 @@ class NotAllowed(Refusal):
 class SamePerson(Refusal):
     code = "proposal_same_person"
     message = "申请人不能批准自己的申请"
+
+
+class OwnAct(Refusal):
+    code = "proposal_own_act"
+    message = "事项涉及本人的留痕，申请和批准须由其他人办理"
 
 
 class NotAsker(Refusal):
@@ -73,8 +82,28 @@ class Expired(Refusal):
     message = "该申请已过有效期，请重新申请"
 
 
+class NotSealed(Refusal):
+    """The notary is not there yet: to be done later."""
+
+    code = "proposal_not_sealed"
+    message = "申请和批准的留痕还没有封存"
+
+
+class NotGenuine(Refusal):
+    code = "proposal_not_genuine"
+    message = "留痕中没有两个人对此事项的真实申请和批准"
+
+
 def _nothing(_facts: Mapping[str, Any]) -> None:
     pass
+
+
+def _nobody(_facts: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset()
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -86,7 +115,8 @@ class Kind:
     :param check: whether it may be asked for; raises the Refusal that says why not
     :param prepare: what is slow and changes nothing, before the transaction; may refuse as well
     :param carry_out: does it, in a transaction; may refuse
-    :param is_quick: it is done with the decision, in one transaction; else a worker does it
+    :param concerned: ids of those who may neither ask for it nor approve it: it is about them
+    :param is_ours: whether the database's account in use may do it
     """
 
     tag: str
@@ -97,7 +127,8 @@ class Kind:
     check: Callable[[Mapping[str, Any], datetime], None]
     carry_out: Callable[[Proposal, datetime], None]
     prepare: Callable[[Mapping[str, Any]], None] = _nothing
-    is_quick: bool = True
+    concerned: Callable[[Mapping[str, Any]], frozenset[str]] = _nobody
+    is_ours: Callable[[], bool] = _always
 
 
 _KINDS: Final[dict[str, Kind]] = {}
@@ -138,7 +169,7 @@ def ask(
     """
     Ask for an act, for somebody else to decide on within `LASTS`.
 
-    :raises NotAllowed, NoReason, AlreadyAsked: or what the kind's check refuses with
+    :raises NotAllowed, NoReason, AlreadyAsked, OwnAct: or what the kind's check refuses with
     :raises ValueError: facts are missing, or there are others
     :raises NotAFact: a fact is no number, flag or slug
     """
@@ -154,6 +185,7 @@ def ask(
     if (waiting(at=at) & alike).exists() or alike.filter(state=State.APPROVED).exists():
         raise AlreadyAsked
     kind.check(stated, at)
+    _demand_others(kind, stated, by.pk)
     proposal = Proposal.objects.create(
         kind=tag,
         facts=stated,
@@ -169,12 +201,14 @@ def ask(
 @transaction.atomic
 def decide(proposal: Proposal, *, approves: bool, by: Person, at: datetime) -> Proposal:
     """
-    Allow it or not; what is quick is done at once.
+    Allow it or not. It is done later, when the log has signed that it was allowed.
 
-    :raises NotAllowed, SamePerson, Expired, NotOpen:
+    :raises NotAllowed, SamePerson, OwnAct, Expired, NotOpen:
     """
     kind = kind_of(proposal)
     _demand(by, kind.decides)
+    if approves:
+        _demand_others(kind, proposal.facts, by.pk)
     state = State.APPROVED if approves else State.REFUSED
     moved = (
         waiting(at=at)
@@ -186,7 +220,7 @@ def decide(proposal: Proposal, *, approves: bool, by: Person, at: datetime) -> P
     if not moved:
         raise _why_not(proposal, by)
     _say(proposal, by=by.actor, at=at)
-    return carry_out(proposal, at=at) if approves and kind.is_quick else proposal
+    return proposal
 
 
 @transaction.atomic
@@ -208,11 +242,19 @@ def withdraw(proposal: Proposal, *, by: Person, at: datetime) -> Proposal:
 
 
 def expire(*, at: datetime) -> int:
-    """Close what nobody decided in time; return how many there were."""
+    """
+    Close what nobody decided, or carried out, in time, or whose two people are not both here still.
+
+    Return how many there were. Needs to read the accounts.
+    """
     closed = 0
-    for proposal in Proposal.objects.filter(state=State.ASKED, expires_at__lte=at):
+    late = Proposal.objects.filter(state=State.ASKED, expires_at__lte=at)
+    lapsed = Proposal.objects.filter(state=State.APPROVED, decided_at__lte=at - STANDS)
+    standing = Proposal.objects.filter(state=State.APPROVED, decided_at__gt=at - STANDS)
+    left_by_one = [one for one in standing if not _are_here(one.asked_by, one.decided_by)]
+    for proposal in (*late, *lapsed, *left_by_one):
         with transaction.atomic():
-            mine = Proposal.objects.filter(pk=proposal.pk, state=State.ASKED)
+            mine = Proposal.objects.filter(pk=proposal.pk, state=proposal.state)
             if mine.update(state=State.EXPIRED):
                 proposal.refresh_from_db()
                 _say(proposal, by=SYSTEM, at=at)
@@ -227,15 +269,21 @@ def carry_out(proposal: Proposal, *, at: datetime) -> Proposal:
     Of two workers one does it. Killed at any moment, it is either done or still approved.
 
     :raises NotOpen: it is not approved, or already done
+    :raises Expired: it was approved too long ago
+    :raises NotSealed: nothing has changed; try again later
     """
     kind = kind_of(proposal)
+    if proposal.decided_at and proposal.decided_at <= at - STANDS:
+        raise Expired
     try:
+        _demand_signed(proposal)
+        _demand_others(kind, proposal.facts, proposal.asked_by, proposal.decided_by)
         kind.prepare(proposal.facts)
         with transaction.atomic():
             _lock(proposal)
             kind.carry_out(proposal, at)
             _finish(proposal, State.DONE, at=at)
-    except NotOpen:
+    except (NotOpen, NotSealed):
         raise
     except Refusal as exc:
         with transaction.atomic():
@@ -245,12 +293,46 @@ def carry_out(proposal: Proposal, *, at: datetime) -> Proposal:
 
 
 def carry_out_approved(*, at: datetime) -> list[Proposal]:
-    """Do what was approved and is not done yet, the oldest first; return what became of each."""
+    """
+    Do what was approved and is not done yet, the oldest first; return what became of each.
+
+    What is not sealed yet waits, and so does what is another account's to do: see `left`.
+    """
     done = []
-    for proposal in Proposal.objects.filter(state=State.APPROVED, kind__in=_KINDS).order_by("id"):
-        with suppress(NotOpen):  # withdrawn meanwhile
-            done.append(carry_out(proposal, at=at))
+    for proposal in undone(at=at):
+        with suppress(NotOpen, NotSealed):  # withdrawn meanwhile
+            if kind_of(proposal).is_ours():
+                done.append(carry_out(proposal, at=at))
     return done
+
+
+def undone(*, at: datetime) -> list[Proposal]:
+    """Return what was approved, not too long ago, and is not done yet, the oldest first."""
+    standing = Proposal.objects.filter(state=State.APPROVED, decided_at__gt=at - STANDS)
+    return list(standing.filter(kind__in=_KINDS).order_by("id"))
+
+
+def left(*, at: datetime) -> list[Proposal]:
+    """Return what was approved and this process's account of the database may not do."""
+    return [proposal for proposal in undone(at=at) if not kind_of(proposal).is_ours()]
+
+
+def why_failed(proposal: Proposal) -> str:
+    """Return the code of the refusal for which it could not be done; empty if it did not fail."""
+    if proposal.state != State.FAILED:
+        return ""
+    last = (
+        Event.objects.on(proposal)
+        .filter(action=Action.PROPOSAL_DECIDE.value.tag)
+        .order_by("-id")
+        .first()
+    )
+    return str(stated.facts(last.payload).get("code", "")) if last else ""
+
+
+def _are_here(*people: UUID | None) -> bool:
+    accounts = get_user_model().objects.filter(pk__in=[*people], is_active=True)
+    return accounts.count() == len(people)
 
 
 def _demand(by: Person, right: May) -> None:
@@ -258,10 +340,31 @@ def _demand(by: Person, right: May) -> None:
         raise NotAllowed
 
 
+def _demand_others(kind: Kind, facts: Mapping[str, Any], *people: UUID | None) -> None:
+    if kind.concerned(facts) & set(map(str, people)):
+        raise OwnAct
+
+
 def _why_not(proposal: Proposal, by: Person) -> Refusal:
     if proposal.asked_by == by.pk:
         return SamePerson()
     return Expired() if proposal.state in {State.ASKED, State.EXPIRED} else NotOpen()
+
+
+def _demand_signed(proposal: Proposal) -> None:
+    """
+    Demand that the log has signed what the trail says of it, and that this is genuine.
+
+    :raises NotOpen, NotSealed, NotGenuine:
+    """
+    if not Proposal.objects.filter(pk=proposal.pk, state=State.APPROVED).exists():
+        raise NotOpen
+    size = Checkpoint.objects.aggregate(last=Max("size"))["last"] or 0
+    events = list(Event.objects.on(proposal).values_list("pk", flat=True))
+    if Leaf.objects.filter(event_id__in=events, index__lt=size).count() < len(events):
+        raise NotSealed
+    if not approved.by_two(str(proposal.pk), proposal.kind, proposal.facts, before=None):
+        raise NotGenuine
 
 
 def _lock(proposal: Proposal) -> None:

@@ -39,7 +39,7 @@ class Sealed(NamedTuple):
     """A leaf, with the event it is of."""
 
     place: int
-    event_id: int
+    event_id: Any  # with SQLite it may be no number
     hash: bytes
     line: Line
 
@@ -71,16 +71,40 @@ _HIDDEN = (
     " AND NOT EXISTS (SELECT 1 FROM audit_pending p WHERE p.event_id = e.id)"
     " ORDER BY e.id LIMIT %s"
 )
+# In their order, by the index of the events about an object.
+_ABOUT = (
+    f'SELECT l."index", l.event_id, l.hash, {_EVENT}'  # noqa: S608
+    " FROM audit_event e JOIN audit_leaf l ON l.event_id = e.id"
+    ' WHERE l."index" > %s AND l."index" <= %s AND e.object_type = %s AND e.object_id = %s'
+    ' ORDER BY l."index" LIMIT %s'
+)
 _CHECKPOINTS = (
     "SELECT size, root, note, {created_at} FROM audit_checkpoint"
     " WHERE size > %s AND size <= %s ORDER BY size LIMIT %s"
 )
 # What is no time, or infinite, would end the reading.
-_CREATED_AT = {
+_TIME = {
+    "postgresql": "CASE WHEN {0} BETWEEN '1970-01-01 Z' AND '9999-01-01 Z' THEN {0} END",
+    "sqlite": "CAST({0} AS TEXT)",
+}
+_RECEIPTS = (
+    "SELECT id, size, receipt FROM audit_anchor"
+    " WHERE id > %s AND id <= %s AND sink = %s AND size >= %s ORDER BY id LIMIT %s"
+)
+_NEWEST = (
+    "SELECT {at} FROM audit_anchor"
+    " WHERE sink = %s AND at <= %s ORDER BY audit_anchor.at DESC LIMIT %s"
+)
+# Rows that can be no anchor of ours.
+_STRANGE = {
     "postgresql": (
-        "CASE WHEN created_at BETWEEN '1970-01-01 Z' AND '9999-01-01 Z' THEN created_at END"
+        "SELECT id FROM audit_anchor"
+        " WHERE at NOT BETWEEN '1970-01-01 Z' AND '9999-01-01 Z' ORDER BY id"
     ),
-    "sqlite": "CAST(created_at AS TEXT)",
+    "sqlite": (
+        "SELECT id FROM audit_anchor WHERE typeof(size) <> 'integer' OR typeof(sink) <> 'text'"
+        " OR typeof(receipt) <> 'text' OR typeof(at) <> 'text' OR datetime(at) IS NULL ORDER BY id"
+    ),
 }
 
 
@@ -120,7 +144,7 @@ def hidden() -> Iterator[tuple[int, Line]]:
 
 def checkpoints(*, after: int, up_to: int) -> Iterator[Signed]:
     """Yield the checkpoints over more than `after` events and at most `up_to`, smallest first."""
-    question = _CHECKPOINTS.format(created_at=_CREATED_AT[connection.vendor])
+    question = _CHECKPOINTS.format(created_at=_time("created_at"))
     for page in _pages(question, after=after, up_to=up_to):
         for size, root, note, created_at in page:
             yield Signed(
@@ -128,32 +152,66 @@ def checkpoints(*, after: int, up_to: int) -> Iterator[Signed]:
             )
 
 
+def about(object_type: str, object_id: str) -> Iterator[Sealed]:
+    """Yield the sealed events about an object, in their order."""
+    for page in _pages(_ABOUT, object_type, object_id, after=-1):
+        for place, pk, code, *rest in page:
+            yield Sealed(place, pk, octets(code), Line(*rest))
+
+
+def receipts(sink: str, *, since: int = 0) -> Iterator[tuple[int, str]]:
+    """Yield size and receipt of what went there, of `since` events or more."""
+    for page in _pages(_RECEIPTS, sink, since):
+        for _, size, receipt in page:
+            if isinstance(size, int):
+                yield size, encoded(receipt).decode(errors="replace")
+
+
+def anchored_at(sink: str, *, until: datetime) -> datetime | None:
+    """Return when something last went there, until then; None if a time says nothing."""
+    given = until if connection.vendor == "postgresql" else until.astimezone(UTC).isoformat(" ")
+    question = _NEWEST.format(at=_time("at"))
+    found = (_at(stored) for (stored,) in rows(question, [sink, given, CHUNK]))
+    return next((at for at in found if at is not None and at <= until), None)
+
+
+def strange_anchors() -> list[int]:
+    """Return the ids of anchors whose columns hold what they cannot."""
+    return [pk for (pk,) in rows(_STRANGE[connection.vendor], [])]
+
+
 def rows(question: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
     """Return what a question of SQL is answered; a text that is no UTF-8 does not end it."""
-    with connection.cursor() as cursor, _any_text():
+    with connection.cursor() as cursor, any_text():
         cursor.execute(question, parameters)
         return list(cursor.fetchall())
 
 
 def _pages(
-    question: str, *, after: int = _SMALLEST, up_to: int = _LARGEST
+    question: str, *given: Any, after: int = _SMALLEST, up_to: int = _LARGEST
 ) -> Iterator[list[tuple[Any, ...]]]:
-    while page := rows(question, [after, up_to, CHUNK]):
+    while page := rows(question, [after, up_to, *given, CHUNK]):
         yield page
         after = page[-1][0]
 
 
 @contextmanager
-def _any_text() -> Iterator[None]:
+def any_text() -> Iterator[None]:
+    """Let a text that is no UTF-8 be read, which SQLite may store: what is none is escaped."""
     if connection.vendor != "sqlite":
         yield
         return
     connection.ensure_connection()
+    before = connection.connection.text_factory
     connection.connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     try:
         yield
     finally:
-        connection.connection.text_factory = str
+        connection.connection.text_factory = before
+
+
+def _time(column: str) -> str:
+    return _TIME[connection.vendor].format(column)
 
 
 def _at(stored: object) -> datetime | None:

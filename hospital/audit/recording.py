@@ -18,6 +18,8 @@ from hospital import tracing
 from hospital.audit import canonical, undone
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
+from hospital.audit.times import EPOCH as EPOCH  # noqa: PLC0414 (others take it from here)
+from hospital.audit.times import micros
 from hospital.errors import TrailUnavailable
 
 Outcome = Literal["success", "denied", "failed"]
@@ -25,7 +27,6 @@ Outcome = Literal["success", "denied", "failed"]
 MAC_KEY_ID = 1
 MAC_KEY_BYTES = 32
 logger = structlog.get_logger(__name__)
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _append(
         {
             "v": 1,
             "uid": str(uid),
-            "t": (at - EPOCH) // dt.timedelta(microseconds=1),
+            "t": micros(at),
             "action": kind.tag,
             "severity": kind.severity,
             "outcome": outcome,

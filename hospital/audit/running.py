@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
@@ -11,6 +12,8 @@ from django.utils import timezone
 
 from hospital.audit.holding import Hold
 from hospital.audit.notary import Notary
+
+TOLD_AGAIN: Final = 60.0  # seconds, while another holds the lock
 
 logger = structlog.get_logger(__name__)
 
@@ -29,11 +32,16 @@ def run(opened: Opened, hold: Hold, *, interval: float, stop: threading.Event) -
 
     :raises Refused: what is stored does not continue what was signed
     """
+    tell_from = 0.0
     while not stop.is_set():
         try:
             if not hold.take():
+                if time.monotonic() >= tell_from:  # another notary, or whoever can take a lock
+                    logger.warning("notary.waiting", reason="another holds the lock")
+                    tell_from = time.monotonic() + TOLD_AGAIN
                 stop.wait(interval)
                 continue
+            tell_from = 0.0
             logger.info("notary.started")
             _work(opened(timezone.now()), hold, interval=interval, stop=stop)
         except (OperationalError, InterfaceError) as exc:

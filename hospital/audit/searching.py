@@ -17,13 +17,14 @@ from django.db.models import Q
 
 from hospital.audit.log import Leaf
 from hospital.audit.models import Event, EventQuerySet
-from hospital.audit.stated import micros
+from hospital.audit.times import micros
 
 SIZE: Final = 50  # events on a page
 PATIENCE: Final = 5_000  # milliseconds a question may take (PostgreSQL)
 
 _CANCELED: Final = "57014"  # query_canceled, PostgreSQL Appendix A
-_PLACE: Final = re.compile(r"(-?[0-9]{1,18})\.(-?[0-9]{1,18})")
+_PLACE: Final = re.compile(r"(-?[0-9]{1,19})\.(-?[0-9]{1,19})", re.ASCII)
+_LARGEST: Final = 2**63 - 1  # a column holds no more
 
 
 class TooSlow(Exception):
@@ -64,7 +65,8 @@ class Place:
     def parse(cls, text: str) -> Self | None:
         """Return the place a text names; None if it names none."""
         found = _PLACE.fullmatch(text)
-        return cls(int(found[1]), int(found[2])) if found else None
+        at_us, id_ = map(int, found.groups()) if found else (_LARGEST + 1, 0)
+        return cls(at_us, id_) if max(abs(at_us), abs(id_)) <= _LARGEST else None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def page(criteria: Criteria, *, before: Place | None = None, after: Place | None
     :param before: what is older than this
     :param after: what is newer than this, the nearest of it
     :raises TooSlow:
+    :raises RuntimeError: within somebody's transaction, whose statements would be ended as well
     """
     found = _matching(criteria)
     with _patience():
@@ -100,10 +103,11 @@ def page(criteria: Criteria, *, before: Place | None = None, after: Place | None
 def _matching(criteria: Criteria) -> EventQuerySet:
     # What was redacted states no time: it is found by its index.
     events = Event.objects.defer("payload", "mac")
-    if criteria.index is not None:
+    if criteria.index is None:
+        events = events.filter(at_us__isnull=False)
+    else:
         leaf = Leaf.objects.filter(index=criteria.index)
-        return events.filter(pk__in=leaf.values("event_id"))
-    events = events.filter(at_us__isnull=False)
+        events = events.filter(pk__in=leaf.values("event_id"))
     wanted = {
         "action": criteria.action,
         "outcome": criteria.outcome,
@@ -144,7 +148,7 @@ def _place(events: list[Event], end: int) -> Place | None:
 @contextmanager
 def _patience() -> Iterator[None]:
     try:
-        with transaction.atomic():
+        with transaction.atomic(durable=True):
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(f"SET LOCAL statement_timeout = {PATIENCE}")

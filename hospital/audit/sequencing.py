@@ -81,7 +81,7 @@ def _leaves(
     lines = {pk: (reading.encoded(payload), reading.octets(code)) for pk, payload, code in events}
     # A leaf beyond the log seals nothing.
     leaves = _among(taken, 'SELECT event_id, "index" FROM audit_leaf WHERE event_id')
-    sealed = {pk for pk, index in leaves if index < size}
+    sealed = {pk for pk, index in leaves if isinstance(index, int) and index < size}
     for event_id in taken:
         if event_id in sealed:
             findings["again"].append(event_id)

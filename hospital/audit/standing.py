@@ -1,24 +1,30 @@
 """How the log stands: what waits, how far it is signed, cosigned, anchored and verified."""
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Max
 
-from hospital.audit import trail
+from hospital.audit import cosigning, trail
 from hospital.audit.actions import Action
-from hospital.audit.checkpoint import BadNote, Note, Verifier
+from hospital.audit.checkpoint import Verifier
 from hospital.audit.log import Anchor, Checkpoint, Leaf, Pending
 from hospital.audit.models import Event
-from hospital.audit.stated import facts, moment, number
+from hospital.audit.reading import encoded, octets
+from hospital.audit.recording import mac
+from hospital.audit.stated import facts, number
+from hospital.audit.times import EPOCH, micros, moment
 
 LATE: Final = timedelta(seconds=60)  # an event that old has its place and is signed
 UNVERIFIED: Final = timedelta(hours=48)  # since the last verification
 WITNESS: Final = "witness"  # the sink of an anchor that is a cosignature
 
+AHEAD: Final = timedelta(days=1)  # what says that it is later than that is forged
+COUNTED: Final = 10_000  # pending events; of more it is said that there are more
+
 _OLDEST: Final = 100  # pending events by id, one of which is the oldest by its time as well
-_LOOKED: Final = 5_000  # checkpoints; with no cosignature on any of them there is long none
 
 
 @dataclass(frozen=True)
@@ -85,20 +91,21 @@ def standing(at: datetime) -> Standing:
 
     :raises NotConfigured: `TRAIL_VERIFIERS` holds what is no public key
     """
-    last = Checkpoint.objects.order_by("-size").first()
+    checkpoints = Checkpoint.objects.filter(created_at__range=(EPOCH, at + AHEAD))
+    last = checkpoints.order_by("-size").first()
     witnesses = [one for one in trail.verifiers() if one.is_witness]
     size = last.size if last else 0
-    cosigned = witnessed(witnesses)
-    seen = verified()
-    waiting = Checkpoint.objects.filter(size__gt=cosigned).order_by("size").first()
+    known = witnessed(witnesses)
+    seen = verified(at)
+    waiting = checkpoints.filter(size__gt=known).order_by("size").first()
     return Standing(
         at=at,
-        pending=Pending.objects.count(),
+        pending=Pending.objects.all()[: COUNTED + 1].count(),
         lag_seconds=lag(at, size=size),
         size=size,
         signed_at=last.created_at if last else None,
         has_witness=bool(witnesses),
-        witnessed=cosigned,
+        witnessed=known,
         unwitnessed_seconds=_seconds(at - waiting.created_at) if witnesses and waiting else 0.0,
         anchored=_anchored(at),
         verified=seen,
@@ -127,10 +134,11 @@ def lag(at: datetime, *, size: int) -> float:
     return max((_seconds(at - moment(one)) for one in times), default=0.0)
 
 
-def verified() -> Verification | None:
-    """Return what the last verification said."""
-    runs = Event.objects.filter(action=Action.AUDIT_VERIFY.value.tag, at_us__isnull=False)
-    last = runs.order_by("-at_us", "-id").first()
+def verified(at: datetime) -> Verification | None:
+    """Return what the last verification said; what somebody forged says nothing."""
+    runs = Event.objects.filter(action=Action.AUDIT_VERIFY.value.tag, at_us__lte=micros(at + AHEAD))
+    newest = runs.order_by("-at_us", "-id")[:_OLDEST]
+    last = next((one for one in newest if _is_ours(one)), None)
     if last is None:
         return None
     told = facts(last.payload)
@@ -144,34 +152,32 @@ def verified() -> Verification | None:
 
 
 def witnessed(witnesses: list[Verifier]) -> int:
-    """Return the largest size one of these has cosigned; 0 if none has lately."""
-    late = Anchor.objects.filter(sink=WITNESS).aggregate(size=Max("size"))["size"] or 0
+    """Return the largest size one of these has cosigned; 0 if none ever has."""
     if not witnesses:
-        return int(late)
-    rows = Checkpoint.objects.filter(size__gt=late).order_by("-size")[:_LOOKED]
-    for row in rows.iterator(chunk_size=50):
-        try:
-            note = Note.parse(row.note)
-        except BadNote:
-            continue
-        if any(map(note.is_signed_by, witnesses)):
-            return row.size
-    return int(late)
+        late = Anchor.objects.filter(sink=WITNESS).aggregate(size=Max("size"))["size"]
+        return int(late or 0)
+    return cosigning.last_late(witnesses, after=cosigning.last(witnesses))
 
 
 def is_unverified(at: datetime, last: Verification | None) -> bool:
     """Return whether the log is old enough to have been verified lately, and was not."""
-    since = last.at if last else _began()
+    since = last.at if last else _began(at)
     return since is not None and at - since > UNVERIFIED
 
 
+def _is_ours(event: Event) -> bool:
+    return hmac.compare_digest(mac(encoded(event.payload)), octets(event.mac))
+
+
 def _anchored(at: datetime) -> dict[str, float]:
-    rows = Anchor.objects.order_by().values_list("sink").annotate(last=Max("at"))
+    told = Anchor.objects.filter(at__range=(EPOCH, at + AHEAD)).order_by()
+    rows = told.values_list("sink").annotate(last=Max("at"))
     return {sink: _seconds(at - last) for sink, last in rows}
 
 
-def _began() -> datetime | None:
-    first = Checkpoint.objects.order_by("size").first()
+def _began(at: datetime) -> datetime | None:
+    times = (EPOCH, at + AHEAD)
+    first = Checkpoint.objects.filter(created_at__range=times).order_by("size").first()
     return first.created_at if first else None
 
 

@@ -6,24 +6,11 @@ These rows are evidence, and may be forged: nothing in them may stop who reads t
 
 import hashlib
 import json
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hospital.audit import canonical
-from hospital.audit.recording import EPOCH
 
-_LATEST: Final = 10**17  # microseconds: in the year 5138
 _LONGEST: Final = 64  # characters of a name in a key
-
-
-def moment(at_us: int) -> datetime:
-    """Return the time an event states, or the nearest there is."""
-    return EPOCH + timedelta(microseconds=min(max(at_us, 0), _LATEST))
-
-
-def micros(at: datetime) -> int:
-    """Return a time as events state it: microseconds since 1970."""
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def said(payload: object) -> dict[str, Any]:

@@ -1,15 +1,22 @@
+from collections.abc import Iterable
 from uuid import UUID
 
+import structlog
 from celery import shared_task
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 
 from hospital.audit import alarms, analysis, holding, nightly, proposing
 from hospital.audit.exporting import making, requests
+from hospital.audit.proposals import Proposal
 
 SUNDAY = 7
 HOURS = 3_600  # seconds
 SWEPT = 60  # seconds: by then the next sweep has said it again
+SAID_AGAIN = 30 * 24 * HOURS
+
+logger = structlog.get_logger(__name__)
 
 
 # It takes longer than a broker waits for an answer, and must not be begun again meanwhile.
@@ -32,15 +39,23 @@ def analyse() -> None:
 # Verifying archives takes minutes; what is lost with a worker the next turn does.
 @shared_task(acks_late=False, time_limit=4 * HOURS)
 def attend_to_proposals() -> None:
-    """Close what nobody decided, and do what was approved."""
+    """Close what came to nothing, and do what was approved where no other account has to."""
     now, hold = timezone.now(), holding.hold(settings.VAR_DIR, of="keeping")
     if not hold.take():
         return
     try:
         proposing.expire(at=now)
         proposing.carry_out_approved(at=now)
+        _name(proposing.left(at=now))
     finally:
         hold.release()
+
+
+def _name(left: Iterable[Proposal]) -> None:
+    """Say once of each what `pruneaudit` has to do, and not every minute."""
+    for proposal in left:
+        if cache.add(f"proposal-left:{proposal.pk}", 1, SAID_AGAIN):
+            logger.warning("proposal.left", proposal=str(proposal.pk), kind=proposal.kind)
 
 
 # As long as it takes; a worker that is gone is noticed by its lease, not by the broker.

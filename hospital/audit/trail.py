@@ -95,7 +95,7 @@ def _sinks() -> list[Sink]:
             raise NotConfigured(
                 "设置了 TIMESTAMP_URL，还要 TIMESTAMP_CA：时间戳机构的证书（PEM）"
             ) from None
-        found.append(rfc3161.TimeStamps(httpx.Client(), settings.TIMESTAMP_URL, roots))
+        found.append(rfc3161.TimeStamps(settings.TIMESTAMP_URL, roots))
     if settings.COUNTERSIGN_COMMAND:
         key = Path(settings.COUNTERSIGN_PUBLIC_KEY)
         if not key.is_file():

@@ -38,6 +38,7 @@ class Verdict:
     kinds: Counter[str] = field(default_factory=Counter)  # how many findings of each
     findings: list[Finding] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)  # what could not be verified, and why
+    unverified_receipts: dict[str, int] = field(default_factory=dict)  # 时间戳, 副署: how many
     reached: Frontier = field(default_factory=Frontier)  # the tree at the last good checkpoint
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
@@ -18,7 +19,9 @@ from hospital.audit.allowed import Allowed
 from hospital.audit.anchors import checking
 from hospital.audit.checkpoint import BadNote, Note, Verifier
 from hospital.audit.cosigned import Cosigned
+from hospital.audit.lines import SKEW
 from hospital.audit.merkle import Frontier, leaf_hash
+from hospital.audit.origins import Origins
 from hospital.audit.reading import Line, Sealed, Signed
 from hospital.audit.sequencing import tombstone
 from hospital.audit.tree import Incomplete, Tree
@@ -27,7 +30,6 @@ from hospital.audit.verdict import LINE, Verdict
 __all__ = ["LATE", "SKEW", "Verdict", "continued", "verify"]
 
 LATE: Final = timedelta(seconds=60)  # an event that old has its place and is signed
-SKEW: Final = timedelta(seconds=300)  # between an event's clock and the notary's
 
 Told = Callable[[int, int], None]  # how many leaves of how many
 
@@ -72,9 +74,13 @@ def verify(
 
 
 def _receipts(verdict: Verdict, *, after: int) -> None:
+    verdict.unverified_receipts = checking.unverified(after=after)
+    for pk in reading.strange_anchors():
+        verdict.find("anchor", f"锚点 {pk} 的列里有不可能的值", pk)
     try:
-        for text, pk in checking.faults(after=after):
-            verdict.find("receipt", text, pk)
+        with reading.any_text():
+            for text, pk in checking.faults(after=after):
+                verdict.find("receipt", text, pk)
     except checking.Unusable as exc:
         verdict.unsettled.append(str(exc))
 
@@ -105,7 +111,8 @@ class _Walk:
         self._checkpoints = reading.checkpoints(after=self._from, up_to=up_to)
         self._next = next(self._checkpoints, None)
         self._earliest: datetime | None = None  # when the last checkpoint was signed
-        self._cosigned = Cosigned(verifiers)
+        self._cosigned = Cosigned(verifiers, since=self._from)
+        self._origins = Origins(settings.TRAIL_ORIGIN)
         self._unsigned: Line | None = None
         self._anchors: dict[int, list[Note]] = {}
         for note in anchors:
@@ -143,11 +150,16 @@ class _Walk:
             verdict.find("unsigned", f"封存序号 {verdict.reached.size} 起超过 60 秒没有签名")
         if fault := self._cosigned.fault(self._at):
             verdict.find("witness", fault)
+        for said, size in self._origins.faults():
+            verdict.find("signature", said, size)
         if not self._has_key and verdict.reached.size:
             verdict.unsettled.append("没有留痕的公钥（TRAIL_VERIFIERS），签名未核验")
 
     def _judge(self, leaf: Sealed) -> None:
         line, find = leaf.line, self._verdict.find
+        if not isinstance(leaf.event_id, int):
+            find("leaf", f"封存序号 {leaf.place} 的事件编号不是数")
+            return
         if line.id is None:
             is_tombstone = leaf.hash == leaf_hash(tombstone(leaf.event_id))
             if is_tombstone or not self._allowed.is_pruned(leaf.place):
@@ -164,6 +176,7 @@ class _Walk:
             find("leaf", f"留痕 {line.id} {LINE['leaf']}", line.id)
         if _judge(line, self._verdict) and is_sealed_so:
             self._allowed.hear(line, place=leaf.place)
+            self._origins.hear(line, place=leaf.place)
         self._time(line)
 
     def _time(self, line: Line) -> None:
@@ -213,6 +226,8 @@ class _Walk:
         except BadNote:
             verdict.find("signature", f"{said}没有有效签名", row.size)
             return
+        if self._has_key:
+            self._origins.see(checkpoint)
         self._cosigned.see(note)
         verdict.reached = self.tree.copy()
 
@@ -263,6 +278,8 @@ def _unsealed(verdict: Verdict, allowed: Allowed, at: datetime) -> None:
         verdict.events += 1
         if _judge(line, verdict):
             allowed.hear(line)
+        if lines.time(line) > at + SKEW:
+            verdict.find("clock", f"留痕 {pk} 的时间在将来", pk)
         if at - lines.time(line) > LATE:
             verdict.find("pending", f"留痕 {pk} 超过 60 秒没有封存", pk)
     for pk, line in reading.hidden():

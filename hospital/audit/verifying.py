@@ -18,7 +18,7 @@ from hospital.audit.verification import Told
 
 GONE: Final = (
     "TRUNCATED 上次核验到第 {} 条，数据库不再包含它：被截断或改写；"
-    "确因恢复备份而换了日志的，删除 VERIFIED_STATE 后重新核验"
+    "如因恢复备份而启用了新日志，请删除 VERIFIED_STATE 文件后重新核验"
 )
 
 
@@ -44,9 +44,10 @@ def verify(
     )
     if kept and not is_continued:
         verdict.find("truncated", GONE.format(kept.size))
+    # First, so that a file that cannot be written leaves no run unsaid.
+    _record(verdict, is_full=begin is None, at=at)
     if verdict.is_intact and not verdict.unsettled and verdict.reached.size:
         verified.write(settings.VERIFIED_STATE, verdict.reached)
-    _record(verdict, is_full=begin is None, at=at)
     return verdict
 
 

@@ -5,7 +5,6 @@ Each onboarding states a digest over document and name. Whoever changes the seal
 all the keys, cannot change what was stated; and whoever reads the digest learns nothing.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from hospital.audit import canonical, commitments
 from hospital.audit.models import Event
+from hospital.audit.stated import facts
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.crypto.normalising import person_name
 from hospital.crypto.sealing import Unopenable
@@ -27,17 +27,13 @@ def commit(patient: Patient) -> str:
     return commitments.commit(_identity(patient), subject=patient.pk)
 
 
-def agrees(patient: Patient) -> bool | None:
-    """
-    Return whether the record says who was verified; None if nothing was stated, or it is erased.
-
-    A digest whose salt is gone while the record is there agrees with nothing.
-    """
-    return _agrees(patient, _stated([patient.pk])[patient.pk])
-
-
 def compared() -> Iterator[tuple[Patient, bool | None]]:
-    """Yield every patient, and what `agrees` says of them."""
+    """
+    Yield every patient, and whether the record says who was verified.
+
+    None: nothing is stated (any more), or the patient is erased. A digest whose salt is gone while
+    the record is there agrees with nothing.
+    """
     after = UUID(int=0)
     while patients := list(Patient.objects.filter(pk__gt=after).order_by("pk")[:_CHUNK]):
         viewing.prepare(patients)
@@ -77,6 +73,8 @@ def _stated(patients: Sequence[UUID]) -> dict[UUID, list[str]]:
     )
     found: dict[UUID, list[str]] = defaultdict(list)
     for patient, payload in events.values_list("object_id", "payload"):
-        if digest := json.loads(payload)["facts"].get("identity"):
+        # A forged digest is one that does not agree; a forged line without one says nothing.
+        digest = facts(payload).get("identity")
+        if isinstance(digest, str) and digest:
             found[UUID(patient)].append(digest)
     return found

@@ -26,6 +26,7 @@ SIZES = [(1366, 768), (390, 844)]
 def house(tmp_path, transactional_db, settings):
     settings.EXPORTS_DIR = tmp_path / "exports"
     house = House(tmp_path, now=timezone.now())
+    settings.TRAIL_ORIGIN = house.origin
     settings.TRAIL_VERIFIERS = [str(house.signer.verifier)]
     house.seal(25)
     return house
@@ -48,7 +49,7 @@ def test_an_auditor_asks_waits_and_downloads(desk, house, zhou, size, tmp_path):
     desk.page.get_by_label("起始序号").fill("0")
     desk.page.get_by_label("终止序号（含）").fill("24")
     desk.page.get_by_label("理由").fill("季度检查")
-    desk.page.get_by_role("button", name="看看有多少条").click()
+    desk.page.get_by_role("button", name="预估条数").click()
     playwright.expect(desk.page.get_by_role("status")).to_contain_text("共 25 条")
     shot(desk, tmp_path, "ask")
     assert violations(desk) == []

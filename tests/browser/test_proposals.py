@@ -91,5 +91,6 @@ def test_a_request_is_made_and_decided_with_keys_alone(seat, proposal, zhou, mei
     decider.page.get_by_role("button", name="批准", exact=True).focus()
     decider.page.keyboard.press("Enter")
 
-    expect(decider.page.locator(".messagelist")).to_contain_text("已执行")
-    assert Proposal.objects.get(pk=asked.pk).state == "done"
+    expect(decider.page.locator(".messagelist")).to_contain_text("已批准")
+    expect(decider.page.locator("#content")).to_contain_text("封存后执行")
+    assert Proposal.objects.get(pk=asked.pk).state == "approved"

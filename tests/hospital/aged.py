@@ -61,12 +61,24 @@ def ask_to_redact(by, index):
     )
 
 
-def approve(proposal, by):
-    return proposing.decide(proposal, approves=True, by=by, at=NOW)
+def approve(house, proposal, by):
+    """Have it approved, and the notary sign that it was."""
+    proposing.decide(proposal, approves=True, by=by, at=NOW)
+    return sign(house, proposal)
 
 
-def prune(zhou, mei, start=0, end=10):
-    return proposing.carry_out(approve(ask_to_prune(zhou, start, end), mei), at=NOW)
+def sign(house, proposal):
+    house.now = max(house.now, NOW)
+    house.notary().step(now=house.now)
+    return proposal
+
+
+def prune(house, zhou, mei, start=0, end=10):
+    return proposing.carry_out(approve(house, ask_to_prune(zhou, start, end), mei), at=NOW)
+
+
+def redact(house, zhou, mei, index):
+    return proposing.carry_out(approve(house, ask_to_redact(zhou, index), mei), at=NOW)
 
 
 def execute(statement, parameters=()):

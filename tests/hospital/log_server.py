@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import re
+import select
 import socket
 import ssl
 import struct
@@ -17,7 +18,9 @@ class LogServer:
     Keeps every whole message it has read.
 
     :param manner: proper; resets (after so many messages); slow; silent (reads nothing);
-        mute (never answers a close_notify); leaves (closes on its own after its first octets)
+        mute (never answers a close_notify); leaves (closes on its own after its first octets);
+        lingers (closes on its own a moment after they came, reads nothing, does not hang up);
+        talks (without end)
     """
 
     def __init__(self, certificate, key, *, clients=None, port=0, manner="proper", after=0):
@@ -66,8 +69,8 @@ class LogServer:
         buffer = b""
         tls.settimeout(0.05)
         with tls:
-            if self.manner == "silent":
-                self.stopping.wait(30)
+            if self.manner in ("silent", "lingers", "talks"):
+                self._read_nothing(tls)
                 return
             while not self.stopping.is_set():
                 try:
@@ -91,12 +94,21 @@ class LogServer:
                     return
                 if self.manner == "leaves":
                     self.manner = "proper"
-                    tls.settimeout(0)
-                    with contextlib.suppress(OSError):
-                        tls.unwrap()  # close_notify, of its own accord
+                    _close(tls)
                     return
                 if self.manner == "slow":
                     time.sleep(0.02)
+
+    def _read_nothing(self, tls):
+        if self.manner == "lingers":
+            select.select([tls], [], [])
+            time.sleep(0.05)
+            _close(tls)
+            socket.socket.shutdown(tls, socket.SHUT_WR)
+        tls.settimeout(30)
+        while self.manner == "talks" and not self.stopping.is_set():
+            tls.sendall(b"x" * 1_024)
+        self.stopping.wait(30)
 
     def _take(self, buffer):
         while frame := FRAME.match(buffer):
@@ -108,3 +120,10 @@ class LogServer:
         if len(buffer) > 8:
             self.faults.put(f"no length: {buffer[:50]!r}")
         return buffer
+
+
+def _close(tls):
+    """Send a close_notify, without waiting for the other's."""
+    tls.settimeout(0)
+    with contextlib.suppress(OSError):
+        tls.unwrap()

@@ -1,6 +1,7 @@
 """The alarms: what is too much, too late or too quiet becomes one finding for each occasion."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -127,6 +128,54 @@ def test_after_the_settlement_what_happened_before_counts_no_more(chen, zhou):
     assert found() == ["login-failures"] * 2
 
 
+def test_what_goes_on_is_raised_again_when_it_has_doubled(chen):
+    failed(chen, 5)
+    watch(later(minutes=1))
+    failed(chen, 4, at=later(minutes=2))
+    watch(later(minutes=3))
+    nearly = Finding.objects.get().facts["count"], Event.objects.filter(action="finding.raise")
+
+    before = nearly[1].count()
+    failed(chen, 1, at=later(minutes=4))
+    watch(later(minutes=5))
+    watch(later(minutes=6))
+
+    assert (nearly[0], before) == (5, 1)
+    finding = Finding.objects.get()
+    assert finding.facts["count"] == 10
+    assert finding.facts["until"] == int(later(minutes=4).timestamp() * 1_000_000)
+    assert nearly[1].count() == 2
+    assert json.loads(nearly[1].latest("id").payload)["facts"] == {
+        "kind": "login-failures", "count": 10, "subjects": [str(chen.pk)],
+    }  # fmt: skip
+
+
+def test_who_settles_an_open_finding_sees_what_came_meanwhile(chen, zhou):
+    failed(chen, 5)
+    watch(later(minutes=1))
+    failed(chen, 3, at=later(minutes=2))
+    desk = Client()
+    desk.force_login(zhou)
+
+    [finding] = Finding.objects.all()
+    page = desk.get(reverse("admin:audit_finding_change", args=[finding.pk]))
+
+    assert dict(page.context["told"])["次数"] == "8"
+    assert "until" not in page.context["events_url"]
+
+
+def test_what_no_finding_counted_before_it_was_settled_is_a_new_one(chen, zhou):
+    failed(chen, 20)
+    watch(later(minutes=1))
+    failed(chen, 6, at=later(minutes=2))
+    watch(later(minutes=3))
+    settle(zhou, at=later(minutes=4))
+
+    watch(later(minutes=5))
+
+    assert [one.facts["count"] for one in Finding.objects.order_by("id")] == [20, 6]
+
+
 def settle(by, *, at):
     for finding in Finding.objects.filter(state="open"):
         disposition.settle(finding, state=Finding.State.HANDLED, note="已核实", by=by, at=at)
@@ -171,6 +220,37 @@ def test_each_burst_is_found_at_its_threshold_and_not_below(rule, chen, lin):
 
     assert not below
     assert rule.kind in found()
+
+
+def test_patients_are_counted_and_not_pages(chen):
+    wrote(29, Action.PATIENT_VIEW, by=chen, count=50, subjects=[])
+    watch(later(minutes=1))
+    below = found()
+
+    wrote(1, Action.PATIENT_VIEW, by=chen, at=later(minutes=2), count=50, subjects=[])
+    watch(later(minutes=3))
+
+    assert below == []
+    [finding] = Finding.objects.all()
+    assert (finding.kind, finding.facts["count"]) == ("patients-listed", 1500)
+
+
+@pytest.mark.parametrize(
+    ("action", "how", "kind"),
+    [
+        (Action.DATABASE_REPAIR, {"reason": "x"}, "repair"),
+        (Action.DATABASE_GRANT, {"count": 3}, "rare-acts"),
+        (Action.FORWARD_RESET, {"sink": "siem", "start": 0}, "rare-acts"),
+        (Action.AUDIT_PRUNE, {"start": 0, "end": 9}, "rare-acts"),
+        (Action.AUDIT_REDACT, {"index": 7}, "rare-acts"),
+    ],
+)
+def test_what_goes_round_the_usual_ways_is_a_finding_each_time(action, how, kind):
+    wrote(2, action, by=SYSTEM, **how)
+
+    watch(later(minutes=1))
+
+    assert found() == [kind, kind]
 
 
 def test_a_grave_act_at_night_is_a_finding_and_by_day_is_none(mei, chen):
@@ -284,6 +364,24 @@ def test_a_log_nobody_verifies_is_a_finding_once(tmp_path):
     assert found() == ["unverified"]
 
 
+def test_a_log_nobody_verifies_still_is_said_again_when_it_has_been_as_long_again(tmp_path, zhou):
+    house = House(tmp_path)
+    house.seal()
+    house.later(hours=49)
+    watch(house.now)
+    settle(zhou, at=house.now)
+
+    house.later(hours=47)
+    watch(house.now)
+    soon = found()
+    house.later(hours=2)
+    watch(house.now)
+    watch(house.now + timedelta(minutes=1))
+
+    assert soon == ["unverified"]
+    assert found() == ["unverified"] * 2
+
+
 def test_silence_where_there_was_life_a_week_ago_is_a_finding(lin):
     wrote(20, Action.LOGOUT, by=lin, at=later(days=-7, hours=-1))
     wrote(1, Action.LOGOUT, by=lin, at=later(hours=-3))
@@ -343,6 +441,89 @@ def test_forged_events_stop_no_alarm(chen):
     assert "张三" not in "".join(
         event.payload for event in Event.objects.filter(action="finding.raise")
     )
+
+
+def forge(line, *, number):
+    """Put a row into the trail as who owns the database can."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_event (id, uid, payload, mac, mac_key) VALUES (%s, %s, %s, %s, 1)",
+            [number, f"{number:032x}", json.dumps(line), b"x"],
+        )
+
+
+def burst_of(thing, id_, *, times=5):
+    us = int(NOON.timestamp() * 1_000_000)
+    for n in range(times):
+        line = {"t": us + n, "action": "auth.login_failed", "outcome": "denied"}
+        forge({**line, "object": {"type": thing, "id": id_}}, number=9 * 10**17 + n)
+
+
+@pytest.mark.parametrize("on_postgresql", [False, pytest.param(True, marks=pytest.mark.postgresql)])
+def test_long_words_in_forged_events_stop_no_rule(chen, on_postgresql):
+    burst_of("t" * 64, "o" * 64)
+    wrote(5, Action.ACCESS_DENIED, by=chen, outcome="denied", route="x", suppressed=0)
+
+    watch(later(minutes=1))
+    watch(later(minutes=2))
+
+    assert found() == ["login-failures", "access-denials"]
+    assert max(len(one.key) for one in Finding.objects.all()) <= 160
+
+
+def test_a_forged_name_that_begins_like_anothers_hides_nothing(chen):
+    burst_of("accounts.staff", f"{chen.pk}:x")
+    watch(later(minutes=1))
+
+    failed(chen, 5, at=later(minutes=1))
+    watch(later(minutes=2))
+
+    assert found() == ["login-failures"] * 2
+
+
+@pytest.mark.parametrize("count", ["many", -1, 10**20, [7], {"a": 1}, None, "１２", 1.5])
+def test_a_count_that_is_none_counts_for_one(chen, count):
+    us = int(NOON.timestamp() * 1_000_000)
+    wrote(29, Action.PATIENT_VIEW, by=chen, count=50, subjects=[])
+    line = {"action": "patient.view", "actor": {"type": "staff", "id": str(chen.pk)}}
+    for n in range(50):
+        forge({**line, "t": us + n, "facts": {"count": count}}, number=9 * 10**17 + n)
+
+    watch(later(minutes=1))
+
+    [finding] = Finding.objects.all()
+    assert (finding.kind, finding.facts["count"]) == ("patients-listed", 29 * 50 + 50)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that cannot look."""
+
+    kind: str = "broken"
+    title: str = "坏"
+    severity: Finding.Severity = Finding.Severity.NOTICE
+
+    def occasions(self, at):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 张三")
+        yield
+
+
+def test_a_rule_that_fails_stops_no_other_and_is_a_finding(chen, monkeypatch, zhou, caplog):
+    monkeypatch.setattr(alarms, "RULES", (Broken(), *alarms.RULES))
+    failed(chen, 5)
+
+    watch(later(minutes=1))
+    watch(later(minutes=2))
+    once = found()
+    settle(zhou, at=later(minutes=3))
+    watch(later(minutes=4))
+
+    assert once == ["rule-failed", "login-failures"]
+    assert found() == [*once, "rule-failed"]
+    first = Finding.objects.order_by("id").first()
+    assert (first.severity, first.facts["kind"]) == ("alert", "broken")
+    assert "张三" not in caplog.text
 
 
 def test_a_real_door_tried_five_times_reaches_the_auditor(chen, zhou):

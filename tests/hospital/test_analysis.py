@@ -71,11 +71,11 @@ def test_denials_terminals_and_verifications_are_named(busy, chen):
 
 
 def test_the_analysis_is_made_once_and_on_record(busy):
-    first = analysis.make_due(at=AFTER)
+    [first] = analysis.make_due(at=AFTER)
     again = analysis.make_due(at=AFTER + timedelta(hours=1))
 
     assert first.week == WEEK
-    assert again is None
+    assert again == []
     assert analysis.make(WEEK, at=AFTER) is None
     [event] = Event.objects.filter(action="review.make")
     assert json.loads(event.payload)["facts"] == {"week": "2025-06-02", "count": 17}
@@ -85,15 +85,34 @@ def test_the_analysis_is_made_once_and_on_record(busy):
 def test_a_week_is_due_from_its_end_to_the_next(days, lin):
     wrote(1, Action.LOGIN, by=lin)
 
-    review = analysis.make_due(at=MONDAY + timedelta(days=days, minutes=1))
+    [review] = analysis.make_due(at=MONDAY + timedelta(days=days, minutes=1))
 
     assert review.week == WEEK
+
+
+def test_weeks_in_which_nobody_asked_are_made_up_for(busy):
+    analysis.make_due(at=AFTER)
+
+    made = analysis.make_due(at=AFTER + timedelta(days=21))
+
+    assert [review.week for review in made] == [WEEK + timedelta(days=7 * n) for n in (1, 2, 3)]
+    assert made[0].counts["this"]["total"] == 8  # seven logins, and that the week before was made
+    assert analysis.make_due(at=AFTER + timedelta(days=21, hours=1)) == []
+
+
+def test_years_are_made_up_for_half_a_year_at_a_time(busy):
+    analysis.make_due(at=AFTER)
+
+    made = analysis.make_due(at=AFTER + timedelta(days=1000))
+
+    assert len(made) == 26
+    assert made[0].week == WEEK + timedelta(days=7)
 
 
 def test_before_there_was_anything_no_week_is_due(lin):
     wrote(1, Action.LOGIN, by=lin, at=MONDAY + timedelta(days=7))
 
-    assert analysis.make_due(at=AFTER) is None
+    assert analysis.make_due(at=AFTER) == []
 
 
 def test_an_empty_week_is_a_week():
@@ -118,6 +137,14 @@ def test_the_page_compares_with_the_week_before(busy, desk):
     assert (lines["登录"].now, lines["登录"].before, lines["登录"].change) == (5, 2, "+150%")
     assert lines["越权访问被拒绝"].change == "新出现"
     assert lines["其中夜间（22 点至 6 点）"].now == 2
+
+
+def test_the_page_of_an_old_week_does_not_call_it_this_week(busy, desk):
+    page = shown(desk, analysis.make(WEEK, at=AFTER)).text
+
+    assert "该周" in page
+    assert "本周" not in page
+    assert "占比" not in page  # the bars compare the lines of a table
 
 
 def test_the_page_shows_the_weeks_findings_with_their_disposition(desk):
@@ -149,6 +176,15 @@ def test_the_auditor_signs_once_and_on_record(desk, zhou):
     assert "这一周的分析已经审阅过" in second.text
     [event] = Event.objects.filter(action="review.sign")
     assert json.loads(event.payload)["reason"] == "无异常"
+
+
+def test_a_conclusion_reverses_no_reading(desk):
+    review = analysis.make(WEEK, at=AFTER)
+
+    desk.post(reverse("admin:audit_review_sign", args=[review.pk]), {"conclusion": "无\u202e常异"})
+
+    review.refresh_from_db()
+    assert review.conclusion == "无\ufffd常异"
 
 
 @pytest.mark.parametrize("name", ["lin", "mei", "chen", "gu"])

@@ -1,9 +1,11 @@
 """A copy of the trail in the hands of a stranger: what it shows, and what they notice."""
 
 import ast
+import base64
 import csv
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -18,15 +20,23 @@ from django.db import connection, transaction
 from hospital.audit import log, merkle
 from hospital.audit.actions import Action
 from hospital.audit.checkpoint import Checkpoint, Note
-from hospital.audit.exporting import bundle, checking, streams, tables
-from hospital.audit.exporting.selecting import Filters, NothingChosen, NotSealed, Range
+from hospital.audit.exporting import bundle, checking, proving, streams, tables
+from hospital.audit.exporting.selecting import (
+    Backwards,
+    Filters,
+    NothingChosen,
+    NotSealed,
+    Range,
+    TimeBackwards,
+)
 from hospital.audit.kept import Archive, Pruned
 from hospital.audit.models import Leaf
 from hospital.audit.recording import SYSTEM, record
+from hospital.audit.tree import Tree
 from tests.hospital.notarised import BOTH, House, tamper
 
 WHOLE = Range(0, 25)
-NO_ROOT = "不符：各行与证明得不出检查点的根：有行被改动、删除或调换，或检查点不是这一份的\n"
+NO_ROOT = "不符：各行与证明算不出检查点里的根：有行被改动、删除或调换，或检查点不是这一份的\n"
 
 
 @pytest.fixture(autouse=True, params=BOTH)
@@ -67,11 +77,17 @@ class Stranger:
             zipped.extractall(self.place)
         return written
 
-    def asks(self, *, keys=None, path=""):
+    def asks(self, *, keys=None, path="", isolated=("-I", "-S"), **environment):
         """Return the exit code and what the verifier said."""
         named = [word for key in (self.keys if keys is None else keys) for word in ("--key", key)]
-        command = [sys.executable, "-I", "-S", "verify.py", *named, *([path] if path else [])]
-        answer = subprocess.run(command, cwd=self.place, capture_output=True, encoding="utf-8")
+        command = [sys.executable, *isolated, "verify.py", *named, *([path] if path else [])]
+        answer = subprocess.run(
+            command,
+            cwd=self.place,
+            capture_output=True,
+            encoding="utf-8",
+            env={**os.environ, **environment},
+        )
         assert answer.stderr == ""
         return answer.returncode, answer.stdout
 
@@ -149,6 +165,13 @@ def test_without_a_key_it_says_that_nobody_signed(stranger):
 
     assert code == 2
     assert "没有给出留痕的公钥" in said
+
+
+def test_what_nobody_signed_is_not_verified_for_us(stranger, house):
+    stranger.gets()
+
+    with pytest.raises(checking.Unverified, match="没有给出留痕的公钥"):
+        checking.verify(house.directory / "copy.zip", keys=[])
 
 
 def test_with_the_witness_alone_the_log_itself_is_not_vouched_for(stranger):
@@ -305,6 +328,7 @@ def test_a_checkpoint_with_a_fitting_root_that_nobody_signed_is_noticed(stranger
     stranger.file("checkpoint.txt").write_text(str(Note(body, signed)))
 
     stranger.rewrites(lines)
+    stranger.states(checkpoint={"size": 25, "root": base64.b64encode(root).decode()})
 
     code, said = stranger.asks()
     assert code == 1
@@ -351,17 +375,184 @@ def test_a_file_that_differs_from_the_manifest_is_named(stranger):
     assert stranger.asks() == (1, "不符：views/events.csv 的 SHA256 与清单不符\n")
 
 
-def test_a_redacted_line_is_counted_aloud(stranger):
-    stranger.gets()
-    lines = stranger.lines()
-    hash_ = merkle.leaf_hash(lines[5][:-1]).hex()
-    lines[5] = f'{{"redacted":"{hash_}","v":1}}\n'.encode()
+def test_of_a_redacted_line_it_is_said_that_nobody_can_tell_why(stranger):
+    redact(5)
 
-    stranger.rewrites(lines)
+    stranger.gets()
 
     code, said = stranger.asks()
     assert code == 0
-    assert "其中 1 条已被遮盖" in said
+    assert "位置连续：序号 0 至 24，共 25 条，其中 1 条只有散列；是否由医院依规遮盖" in said
+    assert "一条不少" not in said + stranger.file("README.txt").read_text()
+
+
+def test_lines_somebody_hid_do_not_pass_for_complete(stranger):
+    stranger.gets()
+    hidden = [hashed(line) for line in stranger.lines()]
+
+    stranger.rewrites(hidden)
+
+    assert stranger.asks()[0] == 1
+    stranger.states(redacted=25, proves=bundle._COVERED)
+    assert "其中 25 条只有散列" in stranger.asks()[1]
+
+
+@pytest.mark.parametrize(
+    "form",
+    ['{"redacted":"%s","actor":"x","v":1}', '{"redacted":"00","redacted":"%s","v":1}'],
+)
+def test_nothing_is_told_behind_the_hash_of_a_redacted_line(stranger, form):
+    stranger.gets()
+    lines = stranger.lines()
+    lines[7] = (form % merkle.leaf_hash(lines[7][:-1]).hex()).encode() + b"\n"
+
+    stranger.rewrites(lines)
+
+    assert stranger.asks() == (1, NO_ROOT)
+
+
+def test_a_file_laid_beside_the_verifier_is_not_run(stranger):
+    stranger.gets()
+    for name in ("hashlib", "argparse", "__future__"):
+        stranger.file(f"{name}.py").write_text("print('完整'); raise SystemExit(0)")
+
+    answers = [stranger.asks(), stranger.asks(isolated=())]
+
+    assert answers == [(1, "不符：多出不属于副本的文件：'__future__.py'\n")] * 2
+
+
+def test_an_openssl_that_came_with_the_copy_is_not_run(stranger):
+    stranger.gets()
+    own = stranger.house.directory / "own"
+    own.mkdir()
+    shutil.copy(stranger.file("verify.py"), own)
+    false = own / "openssl"
+    false.write_text("#!/bin/sh\nexit 0\n")
+    false.chmod(0o755)
+    stranger.place, copy = own, str(stranger.house.directory / "copy.zip")
+
+    code, said = stranger.asks(path=copy, PATH=f"{own}:{os.environ['PATH']}")
+
+    assert code == 2
+    assert "在副本所在的目录里" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Events.jsonl",
+        "./events.jsonl",
+        "views/../events.jsonl",
+        "x\\..\\e",
+        "../evil",
+        "views/a.csv",
+    ],
+)
+def test_a_zip_holds_nothing_else(stranger, name):
+    stranger.gets()
+    copy = stranger.house.directory / "copy.zip"
+    with zipfile.ZipFile(copy, "a") as zipped:
+        zipped.writestr(name, "伪造")
+
+    code, said = stranger.asks(path=str(copy))
+
+    assert code == 1
+    assert said.startswith("不符：多出不属于副本的文件：")
+
+
+def test_tables_are_never_evidence_and_always_listed(stranger):
+    stranger.gets(views=["csv"])
+    assert "表格（views/）不是证据" in stranger.asks()[1]
+    stated = stranger.manifest()
+    del stated["files"]["views/events.csv"]
+
+    stranger.file("manifest.json").write_text(json.dumps(stated))
+
+    assert stranger.asks() == (1, "不符：清单列出的文件与实有的不同\n")
+
+
+def test_a_link_is_no_file_of_a_copy(stranger):
+    stranger.gets(views=["csv"])
+    table = stranger.file("views/events.csv")
+    table.unlink()
+    table.symlink_to("/dev/zero")
+
+    assert stranger.asks() == (1, "不符：'views/events.csv' 不是普通文件\n")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"origin": "other.example/trail"},
+        {"checkpoint": {"size": 99, "root": "AAAA"}},
+        {"proves": "完整：全部"},
+        {"redacted": 3},
+        {"lost": 3},
+        {"format": "trail-copy/0"},
+    ],
+)
+def test_what_the_manifest_states_of_the_copy_is_compared(stranger, lie):
+    stranger.gets(Range(5, 9))
+
+    stranger.states(**lie)
+
+    assert stranger.asks() == (1, f"不符：清单里的 {next(iter(lie))} 与内容不符\n")
+
+
+def test_nothing_is_stated_twice(stranger):
+    stranger.gets()
+    manifest = stranger.file("manifest.json")
+    manifest.write_text('{"count": 99,' + manifest.read_text()[1:])
+
+    assert stranger.asks() == (1, "不符：manifest.json 里有重复的名称\n")
+
+
+def test_a_proof_without_a_line_is_no_copy(stranger):
+    stranger.gets(Range(5, 9))
+    tree = Tree()
+    pieces = [(*one, tree.subtree(one)) for one in proving.aligned(0, 25)]
+    stranger.file("proof.jsonl").write_bytes(b"".join(map(bundle._proven, pieces)))
+
+    stranger.rewrites([])
+
+    assert stranger.asks() == (1, "不符：里面没有一条留痕\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("manifest.json", b"[" * 200_000), ("events.jsonl", b"\0" * (3 << 20)), ("proof.jsonl", b"[")],
+)
+def test_whatever_is_in_a_file_the_answer_is_a_sentence(stranger, name, content):
+    stranger.gets()
+    stranger.file(name).write_bytes(content)
+    if name != "manifest.json":
+        stranger.states()
+
+    code, said = stranger.asks()
+
+    assert code == 1
+    assert said.startswith("不符：")
+
+
+def test_a_damaged_zip_is_answered_with_a_sentence(stranger):
+    stranger.gets()
+    copy = stranger.house.directory / "copy.zip"
+    with zipfile.ZipFile(copy) as zipped:
+        place = zipped.getinfo("events.jsonl").header_offset + 80
+    content = bytearray(copy.read_bytes())
+    content[place : place + 40] = b"\xff" * 40
+    copy.write_bytes(content)
+
+    code, said = stranger.asks(path=str(copy))
+
+    assert code == 1
+    assert said.startswith("不符：")
+
+
+def test_a_terminal_without_chinese_gets_an_answer_as_well(stranger):
+    stranger.gets()
+
+    assert stranger.asks(isolated=(), PYTHONIOENCODING="ascii:strict")[0] == 0
 
 
 # What is not copied
@@ -408,9 +599,15 @@ def test_an_event_that_was_gone_before_it_was_sealed_is_its_tombstone(stranger, 
     tamper("DELETE FROM audit_event WHERE id = %s", [gone])
     house.notary().step(now=house.now)
 
-    stranger.gets(Range(0, 26))
+    stranger.gets(Range(0, 26), views=["csv", "xlsx"])
 
-    assert stranger.asks(keys=stranger.keys[:1])[0] == 0
+    code, said = stranger.asks(keys=stranger.keys[:1])
+    assert code == 0
+    assert "其中 1 条在封存前已丢失" in said
+    assert stranger.manifest()["lost"] == 1
+    expected = ["25", "", tables.LOST, *[""] * 12, bytes(Leaf.objects.get(index=25).hash).hex()]
+    assert table(stranger)[-1] == expected
+    assert tables.LOST in texts(stranger)
 
 
 def test_a_changed_line_makes_a_copy_that_does_not_verify(stranger, house):
@@ -421,7 +618,7 @@ def test_a_changed_line_makes_a_copy_that_does_not_verify(stranger, house):
     )
     stranger.gets()
 
-    with pytest.raises(checking.Unverified, match="得不出检查点的根"):
+    with pytest.raises(checking.Unverified, match="算不出检查点里的根"):
         checking.verify(house.directory / "copy.zip", keys=stranger.keys)
 
 
@@ -446,8 +643,34 @@ def test_a_stretch_of_time_is_the_leaves_around_it(house):
     assert Range.between(began + timedelta(minutes=30), None) == Range(25, 31)
     assert Range.between(None, began + timedelta(minutes=30)) == Range(0, 29)
     assert Range.between(began + timedelta(minutes=90), house.now) == Range(29, 31)
-    with pytest.raises(NotSealed):
-        Range.between(house.now + timedelta(hours=1), None)
+    for nothing in ((house.now + timedelta(hours=1), None), (None, began - timedelta(hours=1))):
+        with pytest.raises(NotSealed):
+            Range.between(*nothing)
+
+
+def test_what_ends_before_it_begins_is_refused(house):
+    now = house.now
+    for backwards in (now, now - timedelta(minutes=4)):
+        with pytest.raises(TimeBackwards):
+            Range.between(now, backwards)
+        with pytest.raises(TimeBackwards):
+            Filters(begin=now, end=backwards)
+    with pytest.raises(Backwards, match="起始序号不能大于终止序号"):
+        Range(9, 4)
+
+
+def test_progress_is_told_of_what_is_looked_at_and_not_only_of_what_is_found(
+    stranger, house, monkeypatch
+):
+    monkeypatch.setattr(streams, "PAGE", 5)
+    say("换班", house=house)
+    house.seal(30)
+    say("检修", house=house)
+    told = []
+
+    stranger.gets(Filters(action="terminal.suspend"), progress=lambda *one: told.append(one))
+
+    assert told == [(done, 32) for done in (0, 5, 10, 15, 20, 25, 30, 32)]
 
 
 # What opens in a spreadsheet, and must not run there
@@ -455,6 +678,7 @@ def test_a_stretch_of_time_is_the_leaves_around_it(house):
 FORMULAS = [
     *("=1+1", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠A1", "|calc", "%0A=1"),
     *(" =1", "\u00a0=1", "\u3000=1", "\ufeff=1"),
+    *("\u2003=1", "\u200b=1", "\u2060=1", "\u00ad=1", "\ufe621", "\ufe631", "\u22121", "％1"),
 ]
 
 
@@ -529,6 +753,10 @@ def redact(place):
     leaf = Leaf.objects.get(index=place)
     payload = f'{{"redacted":"{bytes(leaf.hash).hex()}","v":1}}'
     tamper("UPDATE audit_event SET payload = %s WHERE id = %s", [payload, leaf.event_id])
+
+
+def hashed(line):
+    return f'{{"redacted":"{merkle.leaf_hash(line[:-1]).hex()}","v":1}}\n'.encode()
 
 
 def table(stranger):

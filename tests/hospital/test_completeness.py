@@ -3,7 +3,9 @@
 import sqlite3
 from collections import Counter
 from datetime import UTC, datetime
+from typing import get_args
 
+import psycopg
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
@@ -17,10 +19,11 @@ from faceauth.models import Consent, FaceSession, Merchant, Notice
 from hospital.accounts.models import Staff
 from hospital.audit import completeness, coverage, guards
 from hospital.audit.actions import Action
+from hospital.audit.guards import installing
 from hospital.audit.models import Event
-from hospital.audit.recording import SYSTEM, record
+from hospital.audit.recording import SYSTEM, Outcome, record
 from hospital.crypto.models import Job
-from hospital.patients.models import Patient
+from hospital.patients.models import Patient, WechatAccount
 from tests import conftest
 from tests.hospital.notarised import BOTH
 
@@ -70,6 +73,10 @@ def onboarded(session):
 def raw(statement, *parameters):
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+
+
+def column(pk):
+    return str(pk) if connection.vendor == "postgresql" else pk.hex
 
 
 def renamed(terminal):
@@ -141,6 +148,99 @@ def test_an_event_of_another_transaction_does_not_count(holding, kiosk):
     if connection.vendor == "sqlite":
         found = [("devices.terminal", str(kiosk.terminal.pk))]
         assert list(completeness.unrecorded()) == found
+
+
+NO_CHANGE = {
+    "a refusal": (Action.TERMINAL_DENIED, {"outcome": "denied"}),
+    "a refusal at a page": (Action.ACCESS_DENIED, {"outcome": "denied"}),
+    "something undone": (Action.REQUEST_ABORT, {"outcome": "failed"}),
+    "a look": (Action.TRAIL_READ, {}),
+    "a report": (Action.AUTHINFO_ISSUE, {}),
+    "a change that was refused": (Action.TERMINAL_CHANGE, {"outcome": "denied"}),
+    "a change that failed": (Action.TERMINAL_CHANGE, {"outcome": "failed"}),
+}
+
+
+@pytest.mark.parametrize("which", NO_CHANGE)
+def test_an_event_that_tells_of_no_change_does_not_count(holding, kiosk, which):
+    action, how = NO_CHANGE[which]
+
+    def act():
+        renamed(kiosk.terminal)
+        said(kiosk.terminal, action, **how)
+
+    assert missed(act) == {"devices_terminal"}
+
+
+def test_a_failure_that_ends_something_counts(seen):
+    def act():
+        seen.end(FaceSession.State.FAILED, at=NOW, reason="x")
+        said(seen, Action.SESSION_FAIL, outcome="failed")
+
+    with conftest.holding():
+        assert missed(act) == set()
+
+
+@pytest.mark.parametrize(
+    ("told", "unrecorded"),
+    [("new", {"devices_terminalkey"}), ("old", {"devices_terminalkey"}), ("both", set())],
+)
+def test_what_passes_from_one_to_another_is_told_of_both(holding, kiosk, told, unrecorded):
+    with transaction.atomic():
+        other = Terminal.objects.create(serial="T-2", store=kiosk.terminal.store)
+        said(other, Action.TERMINAL_CREATE)
+    about = {"old": [kiosk.terminal], "new": [other], "both": [kiosk.terminal, other]}
+
+    def act():
+        TerminalKey.objects.update(terminal=other)
+        for terminal in about[told]:
+            said(terminal)
+
+    assert missed(act) == unrecorded
+
+
+@pytest.mark.parametrize(
+    ("states_it", "unrecorded"), [(True, set()), (False, {"patients_wechataccount"})]
+)
+def test_whose_it_was_may_be_a_fact(authorized, states_it, unrecorded):
+    onboarded(authorized)
+    account = WechatAccount.objects.get()
+    other = Patient.objects.create(
+        number="P2", real_name="x", document_type=1, document_number="y", created_at=NOW
+    )
+    stated = {"before": str(account.patient_id)} if states_it else {}
+
+    def act():
+        raw("UPDATE patients_wechataccount SET patient_id = %s", column(other.pk))
+        said(other, Action.WECHAT_ACCOUNT_MOVE, **stated)
+
+    with conftest.holding():
+        assert missed(act) == unrecorded
+
+
+@pytest.mark.parametrize("table", ["devices_store", "devices_suspension"])
+def test_a_primary_key_does_not_change(holding, kiosk, lin, table):
+    other = Terminal(serial="T-2", store=kiosk.terminal.store)
+    with transaction.atomic():
+        other.save()
+        said(other, Action.TERMINAL_CREATE)
+        suspension.suspend(kiosk.terminal, by=lin, at=NOW, reason="维修")
+        spare = Store.objects.create(code="y", name="y")
+        said(spare, Action.STORE_CREATE)
+
+    def moved():
+        if table == "devices_suspension":
+            Suspension.objects.update(terminal=other)
+            said(kiosk.terminal, Action.TERMINAL_RESUME)
+            said(other, Action.TERMINAL_CHANGE)
+            return
+        fresh = Store(code="y", name="y")
+        Store.objects.filter(pk=spare.pk).update(id=fresh.pk)
+        said(spare, Action.STORE_CHANGE)
+        said(fresh, Action.STORE_CREATE)
+
+    with pytest.raises(IntegrityError, match="a primary key does not change"), transaction.atomic():
+        moved()
 
 
 def test_an_event_that_was_rolled_back_does_not_count(holding, kiosk):
@@ -257,6 +357,31 @@ def test_a_change_of_keys_is_told_from_a_change_of_names(authorized):
         assert missed(renamed_as_job) == {"patients_patient"}
 
 
+OVER = {
+    "ended": {"state": "done"},
+    "left by who was at it": {"lease_until": None},
+    "abandoned": {"lease_until": datetime(2001, 1, 1, tzinfo=UTC)},
+}
+
+
+@pytest.mark.parametrize("how", OVER)
+def test_a_change_of_keys_that_is_over_excuses_nothing(authorized, how):
+    onboarded(authorized)
+    until = datetime(2999, 1, 1, tzinfo=UTC)
+    job = Job.objects.create(kind="data", target="x", lease_until=until)
+    with transaction.atomic():
+        record(Action.KEYS_ROTATE_BEGIN, by=SYSTEM, on=job, at=NOW)
+    Job.objects.update(**OVER[how])
+
+    def act():
+        if connection.vendor == "postgresql":
+            raw("SELECT set_config('hospital.job', %s, true)", str(job.pk))
+        raw("UPDATE patients_patient SET document_index_b = document_index")
+
+    with conftest.holding():
+        assert missed(act) == {"patients_patient"}
+
+
 def test_a_repair_by_the_owner_is_one_event(holding, kiosk):
     def act():
         said(None, Action.DATABASE_REPAIR, reason="更正门店名称")
@@ -330,6 +455,68 @@ def test_what_the_database_noted_does_not_grow(holding, kiosk):
     assert kept <= 1
 
 
+@pytest.fixture
+def in_use(holding):
+    """Somebody else has the stores in hand, and does not let go."""
+    if connection.vendor != "postgresql":
+        pytest.skip("postgresql only")
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("UPDATE devices_store SET name = name")
+        yield other
+        other.rollback()
+
+
+def dropped():
+    raw("DROP TRIGGER devices_terminal_recorded ON devices_terminal")
+
+
+@pytest.mark.postgresql
+def test_putting_guards_up_waits_for_no_table_where_nothing_is_missing(in_use, monkeypatch):
+    monkeypatch.setattr(installing, "TRIES", 1)
+    monkeypatch.setattr(installing, "PATIENCE", 50)
+    dropped()
+
+    guards.install(connection)
+
+    assert guards.drift(connection) == []
+
+
+@pytest.mark.postgresql
+def test_a_table_in_use_is_asked_for_again_and_then_told(in_use, monkeypatch):
+    monkeypatch.setattr(installing, "PATIENCE", 50)
+    tries = []
+    monkeypatch.setattr(installing, "REST", 0)
+    monkeypatch.setattr(installing.time, "sleep", tries.append)
+    in_use.rollback()
+    dropped()
+    raw("DROP TRIGGER devices_store_recorded ON devices_store")
+    in_use.execute("UPDATE devices_store SET name = name")
+
+    with pytest.raises(installing.TableInUse, match="devices_store"):
+        guards.install(connection)
+
+    assert len(tries) == installing.TRIES - 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        assert cursor.fetchone() == ("0",)
+    in_use.rollback()
+    guards.install(connection)
+    assert guards.drift(connection) == []
+
+
+@pytest.mark.postgresql
+def test_a_table_that_is_free_soon_is_waited_for(in_use, monkeypatch):
+    monkeypatch.setattr(installing, "PATIENCE", 50)
+    monkeypatch.setattr(installing.time, "sleep", lambda _: in_use.rollback())
+    in_use.rollback()
+    raw("DROP TRIGGER devices_store_recorded ON devices_store")
+    in_use.execute("UPDATE devices_store SET name = name")
+
+    guards.install(connection)
+
+    assert guards.drift(connection) == []
+
+
 def test_after_a_migration_nothing_has_drifted(holding):
     call_command("migrate", verbosity=0)
 
@@ -343,6 +530,11 @@ def test_every_model_of_ours_says_whether_it_is_recorded(monkeypatch):
     [found] = [one for one in run_checks() if one.id == "audit.E001"]
 
     assert "devices.Store" in found.msg
+
+
+def test_every_action_says_with_which_outcomes_it_changes_rows():
+    for action in Action:
+        assert action.value.changes <= set(get_args(Outcome)) - {"denied"}
 
 
 def test_facts_by_which_an_event_names_a_row_are_facts():

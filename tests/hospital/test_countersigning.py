@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hospital.audit.notary import Notary
 from hospital.audit.trail import NotConfigured
 from tests.hospital.notarised import House, note
 
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 SIGN = """#!/bin/sh
 openssl dgst -sm3 -sign {key} -sigopt distid:1234567812345678 | base64 -w 0
 """
@@ -75,7 +77,7 @@ def away(act):
 
 
 def test_the_body_is_signed_and_openssl_verifies_it(sealed, sink, key, tmp_path):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=NOW)
 
     (tmp_path / "body").write_text(sealed.body)
     (tmp_path / "signature").write_bytes(base64.b64decode(receipt))
@@ -88,19 +90,19 @@ def test_the_body_is_signed_and_openssl_verifies_it(sealed, sink, key, tmp_path)
 
 
 def test_a_signature_as_two_numbers_side_by_side_is_taken_too(sealed, sink, key, program):
-    der = base64.b64decode(sink.anchor(sealed))
+    der = base64.b64decode(sink.anchor(sealed, now=NOW))
     raw = b"".join(number.to_bytes(32) for number in decode_dss_signature(der))
     printed = base64.b64encode(raw).decode()
     other = CounterSignatures.of(program(f"#!/bin/sh\necho {printed}\n"), key[1])
 
-    assert other.anchor(sealed) == base64.b64encode(der).decode()
+    assert other.anchor(sealed, now=NOW) == base64.b64encode(der).decode()
 
 
 def test_what_another_key_signed_is_not_kept(sealed, sink, tmp_path):
     _, public = sm2(tmp_path, "other")
     other = CounterSignatures(sink.command, public)
 
-    assert away(lambda: other.anchor(sealed)) == "not signed with this key"
+    assert away(lambda: other.anchor(sealed, now=NOW)) == "not signed with this key"
 
 
 @pytest.mark.parametrize(
@@ -118,13 +120,13 @@ def test_what_another_key_signed_is_not_kept(sealed, sink, tmp_path):
 def test_what_is_no_signature_is_not_kept(sealed, key, program, text, reason):
     sink = CounterSignatures.of(program(text), key[1])
 
-    assert away(lambda: sink.anchor(sealed)) == reason
+    assert away(lambda: sink.anchor(sealed, now=NOW)) == reason
 
 
 def test_a_program_that_is_not_there_is_away(sealed, key):
     sink = CounterSignatures.of("/nowhere/countersign", key[1])
 
-    assert away(lambda: sink.anchor(sealed)) == "FileNotFoundError"
+    assert away(lambda: sink.anchor(sealed, now=NOW)) == "FileNotFoundError"
 
 
 def test_a_program_that_hangs_ends_with_what_it_started(
@@ -135,18 +137,47 @@ def test_a_program_that_hangs_ends_with_what_it_started(
     sink = CounterSignatures.of(program(text), key[1])
     began = time.monotonic()
 
-    assert away(lambda: sink.anchor(sealed)) == "too slow"
+    assert away(lambda: sink.anchor(sealed, now=NOW)) == "too slow"
 
     assert time.monotonic() - began < 30
     process = Path("/proc") / (tmp_path / "started").read_text().strip() / "stat"
     assert not process.exists() or " Z " in process.read_text()
 
 
+def test_a_program_that_prints_without_end_is_not_read_to_its_end(sealed, key):
+    sink = CounterSignatures.of("yes", key[1])
+    began = time.monotonic()
+
+    assert away(lambda: sink.anchor(sealed, now=NOW)) == "too much"
+
+    assert time.monotonic() - began < countersigning.PATIENCE / 2
+
+
+def test_a_program_that_closes_its_output_and_stays_is_ended(sealed, key, program, monkeypatch):
+    monkeypatch.setattr(countersigning, "PATIENCE", 0.5)
+    sink = CounterSignatures.of(program("#!/bin/sh\nexec >&-\nsleep 60\n"), key[1])
+
+    assert away(lambda: sink.anchor(sealed, now=NOW)) == "too slow"
+
+
+def test_what_nothing_is_there_to_verify_with_is_counted(house, sink, settings, capsys):
+    house.seal()
+    for name in ("sm2", "rfc3161", "rfc3161"):
+        log.Anchor.objects.create(size=1, sink=name, at=house.now, receipt="forged")
+    keys = house.directory / "keys"
+    keys.write_text(f"{house.signer.verifier}\n")
+    settings.VERIFIED_STATE = house.directory / "verified"
+
+    call_command("verifyaudit", "--verifiers", str(keys))
+
+    assert "时间戳 2 个、副署 1 个未核验（没有设置证书或公钥）" in capsys.readouterr().out
+
+
 def test_the_program_is_told_none_of_our_secrets(sealed, key, program, tmp_path, monkeypatch):
     monkeypatch.setenv("AUDIT_MAC_KEY", "secret")
     sink = CounterSignatures.of(program(f"#!/bin/sh\nenv > {tmp_path}/told\n"), key[1])
 
-    away(lambda: sink.anchor(sealed))
+    away(lambda: sink.anchor(sealed, now=NOW))
 
     assert "secret" not in (tmp_path / "told").read_text()
 
@@ -155,7 +186,7 @@ def test_arguments_are_the_programs_own_and_no_shells(key, program, sealed, tmp_
     path = program(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/told\n')
     sink = CounterSignatures.of(f"{path} 'two words' ; touch {tmp_path}/done", key[1])
 
-    away(lambda: sink.anchor(sealed))
+    away(lambda: sink.anchor(sealed, now=NOW))
 
     assert (tmp_path / "told").read_text().splitlines()[:2] == ["two words", ";"]
     assert not (tmp_path / "done").exists()
@@ -182,8 +213,10 @@ def test_what_is_kept_is_checked(house, sink, key, settings):
     house.seal()
     house.seal()
     first, second = map(note, log.Checkpoint.objects.order_by("size"))
-    log.Anchor.objects.create(size=1, sink="sm2", at=house.now, receipt=sink.anchor(first))
-    wrong = log.Anchor.objects.create(size=2, sink="sm2", at=house.now, receipt=sink.anchor(first))
+    log.Anchor.objects.create(size=1, sink="sm2", at=house.now, receipt=sink.anchor(first, now=NOW))
+    wrong = log.Anchor.objects.create(
+        size=2, sink="sm2", at=house.now, receipt=sink.anchor(first, now=NOW)
+    )
     with pytest.raises(BadReceipt):
         countersigning.verify(wrong.receipt, second, key[1])
 
@@ -191,7 +224,7 @@ def test_what_is_kept_is_checked(house, sink, key, settings):
 
 
 def test_a_receipt_is_of_one_body_only(sealed, sink, key):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=NOW)
 
     with pytest.raises(BadReceipt):
         countersigning.verify(

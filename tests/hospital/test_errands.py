@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hospital.audit import log
+from hospital.audit import anchors, log
 from hospital.audit.anchors import ALARMED, Away, Errands
 from hospital.audit.notary import Notary
 from tests.hospital.notarised import House, note
@@ -23,7 +23,7 @@ class Desk:
         self.asked = []
         self.excuse = None
 
-    def anchor(self, note):
+    def anchor(self, note, *, now):
         self.asked.append(note.checkpoint.size)
         self.opens.wait(10)
         if self.excuse:
@@ -50,7 +50,7 @@ def sealed(house):
 
 
 def bring(errands, sealed, now):
-    errands.start(sealed)
+    errands.start(sealed, now=now)
     errands.wait(5)
     return list(errands.collect(now=now))
 
@@ -68,8 +68,8 @@ def test_who_has_not_answered_is_not_asked_again_meanwhile(house, desk, sealed):
     errands = Errands([desk])
     began = time.monotonic()
 
-    errands.start(sealed)
-    errands.start(sealed)
+    errands.start(sealed, now=house.now)
+    errands.start(sealed, now=house.now)
     assert list(errands.collect(now=house.now)) == []
     assert time.monotonic() - began < 1
 
@@ -97,6 +97,27 @@ def test_a_long_absence_is_alarmed_once(house, desk, sealed, caplog):
     alarms = [one for one in caplog.records if "notary.unanchored" in one.getMessage()]
     assert timedelta(minutes=20) >= ALARMED
     assert len(alarms) == 1
+
+
+def test_one_that_neither_answers_nor_ends_is_alarmed_and_asked_when_it_has(
+    house, desk, sealed, caplog, monkeypatch
+):
+    monkeypatch.setattr(anchors, "SILENT", 0.05)
+    desk.opens.clear()
+    errands = Errands([desk])
+    errands.start(sealed, now=house.now)
+    errands.wait(0.1)
+    for minutes in (1, 2, 17, 18):
+        assert list(errands.collect(now=house.now + timedelta(minutes=minutes))) == []
+        errands.start(sealed, now=house.now)
+
+    said = [one.getMessage() for one in caplog.records]
+    assert len([one for one in said if "notary.sink_away" in one]) == 1
+    assert len([one for one in said if "notary.unanchored" in one]) == 1
+    assert desk.asked == [3]
+    desk.opens.set()
+    errands.wait(5)
+    assert list(errands.collect(now=house.now)) == [(3, "desk", "receipt")]
 
 
 def test_a_bug_in_one_stops_nobody(house, desk, sealed):

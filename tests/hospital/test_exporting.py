@@ -6,20 +6,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from celery.signals import after_task_publish
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
 from hospital.accounts.models import Staff
-from hospital.audit import tasks
-from hospital.audit.exporting import checking, making, requests
+from hospital.audit import log, tasks
+from hospital.audit.checkpoint import Note, Signer
+from hospital.audit.exporting import checking, making, places, requests
 from hospital.audit.exporting.selecting import Filters, NotSealed, Range
 from hospital.audit.models import Event, Export, Leaf
 from hospital.roles import Role
@@ -36,6 +40,7 @@ def house(tmp_path, transactional_db, settings):
     """A trail of 25 events, sealed and signed now, and room for its copies."""
     settings.EXPORTS_DIR = tmp_path / "exports"
     house = House(tmp_path, now=timezone.now())
+    settings.TRAIL_ORIGIN = house.origin
     settings.TRAIL_VERIFIERS = [str(one) for one in house.verifiers]
     house.seal(25)  # with the witness away
     return house
@@ -124,7 +129,7 @@ def test_what_was_typed_as_reason_is_in_its_event_and_nowhere_else(house, zhou, 
 
 
 def test_without_a_reason_nothing_is_asked_for(house, zhou):
-    for how in ({"reason": "  "}, {"purpose": "curiosity"}):
+    for how in ({"reason": "  "}, {"reason": "\u3000\u200b\u3164"}, {"purpose": "curiosity"}):
         with pytest.raises(requests.NoReason):
             ask(zhou, house, **how)
 
@@ -161,6 +166,71 @@ def test_a_trail_that_was_changed_gives_no_copy(house, asked, settings):
     assert files(settings) == []
 
 
+def test_without_the_logs_key_nothing_is_verified_and_there_is_no_copy(house, asked, settings):
+    settings.TRAIL_VERIFIERS = settings.TRAIL_VERIFIERS[1:]
+
+    assert not making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "no_key")
+    assert "TRAIL_VERIFIERS" in making.PROBLEMS["no_key"]
+
+
+def test_a_checkpoint_of_another_name_gives_no_copy(house, asked, settings):
+    last = log.Checkpoint.objects.get()
+    other = Note.parse(last.note).body.replace(house.origin, "hospital.example/trai1")
+    forged = Signer("hospital.example/trai1", Ed25519PrivateKey.generate())
+    settings.TRAIL_VERIFIERS.append(str(forged.verifier))  # known, and not the log's
+    tamper("UPDATE audit_checkpoint SET note = %s", [str(Note(other, (forged.line(other),)))])
+
+    assert not making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "unverified")
+    assert files(settings) == []
+
+
+def test_a_verifier_that_does_not_end_ends_the_attempt(house, asked, settings, monkeypatch):
+    monkeypatch.setattr(checking, "_LONGEST", 0.001)
+
+    assert not making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (asked.state, asked.problem) == (STATE.FAILED, "unfinished")
+    assert files(settings) == []
+
+
+def test_a_directory_others_write_to_is_not_used(house, asked, ready, zhou, settings):
+    settings.EXPORTS_DIR.chmod(0o777)
+
+    with pytest.raises(places.Exposed):
+        ask(zhou, house)
+    with pytest.raises(places.Exposed):
+        requests.take(ready, by=zhou, at=house.now)
+    with pytest.raises(places.Exposed):
+        making._Attempt(asked, lambda: house.now).work()
+
+
+def test_what_does_not_fit_is_refused_at_once(house, zhou, monkeypatch):
+    monkeypatch.setattr(places, "_SPARE", 1 << 62)
+
+    with pytest.raises(places.NoRoom):
+        ask(zhou, house)
+
+    assert told() == []
+
+
+def test_nobody_asks_for_a_fourth_copy_before_fetching_one(house, ready, zhou):
+    ask(zhou, house)
+    ask(zhou, house)
+
+    with pytest.raises(requests.TooMany):
+        ask(zhou, house)
+
+    requests.take(ready, by=zhou, at=house.now).close()
+    ask(zhou, house)
+
+
 def test_where_nothing_can_be_written_it_fails_and_says_why(house, asked, settings):
     settings.EXPORTS_DIR.write_text("a file where the directory should be")
 
@@ -180,7 +250,7 @@ def test_a_copy_is_made_by_one_worker(house, asked):
     assert told().count("export.complete") == 1
 
 
-def test_who_was_silent_for_too_long_finds_its_attempt_taken_over(house, asked):
+def test_who_was_silent_for_too_long_finds_its_attempt_taken_over(house, asked, settings):
     first = making._Attempt.of(asked.pk, lambda: house.now)
     house.later(minutes=6)
 
@@ -188,9 +258,45 @@ def test_who_was_silent_for_too_long_finds_its_attempt_taken_over(house, asked):
 
     with pytest.raises(making.LeaseLost):
         first.work()
+    assert len(files(settings)) == 1
     assert told().count("export.complete") == 1
     asked.refresh_from_db()
     assert requests.path_of(asked).exists()
+
+
+def test_who_loses_the_lease_while_verifying_leaves_no_file(house, asked, settings, monkeypatch):
+    def taken_over(_path, *, keys):
+        Export.objects.filter(pk=asked.pk).update(attempts=2)
+        assert keys == settings.TRAIL_VERIFIERS[:1]
+
+    monkeypatch.setattr(checking, "verify", taken_over)
+
+    with pytest.raises(making.LeaseLost):
+        making.make(asked.pk, clock=lambda: house.now)
+
+    assert files(settings) == []
+
+
+@pytest.mark.postgresql
+def test_the_lease_is_renewed_while_nothing_is_said(house, asked, monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("a second connection needs a server")
+    monkeypatch.setattr(making, "BEAT", 0.05)
+    verify, found = checking.verify, []
+
+    def slow(path, *, keys):
+        house.later(minutes=4)
+        time.sleep(1)
+        house.later(minutes=4)
+        found.append(making.make(asked.pk, clock=lambda: house.now))
+        return verify(path, keys=keys)
+
+    monkeypatch.setattr(checking, "verify", slow)
+
+    assert making.make(asked.pk, clock=lambda: house.now)
+
+    asked.refresh_from_db()
+    assert (found, asked.attempts, asked.state) == ([False], 1, STATE.READY)
 
 
 def test_after_three_attempts_it_is_given_up(house, asked):
@@ -257,6 +363,8 @@ def another_process(script, export):
         "DJANGO_SETTINGS_MODULE": "hospital.settings",
         "DATABASE_URL": url,
         "EXPORTS_DIR": str(requests.path_of(export).parent),
+        "TRAIL_ORIGIN": settings.TRAIL_ORIGIN,
+        "TRAIL_VERIFIERS": ",".join(settings.TRAIL_VERIFIERS),
     }
     command = [sys.executable, "-c", script, str(export.pk)]
     return subprocess.Popen(
@@ -319,15 +427,19 @@ def test_after_a_day_it_is_gone(house, ready, zhou, settings):
 def test_what_is_left_lying_goes_and_what_is_not_ours_stays(house, ready, settings):
     stray = settings.EXPORTS_DIR / f"{ready.pk}-9.zip"
     unfinished = settings.EXPORTS_DIR / f".{ready.pk}-8.zip.new.proof.jsonl"
-    foreign = settings.EXPORTS_DIR / "notes.txt"
-    for path in (stray, unfinished, foreign):
+    scratch = settings.EXPORTS_DIR / f".{ready.pk}-8.zip.new.scratch"
+    scratch.mkdir()
+    foreign = [settings.EXPORTS_DIR / name for name in ("notes.txt", "tmpabcdefgh")]
+    for path in (stray, unfinished, scratch / "tmp", *foreign):
         path.write_text("…")
+    (settings.EXPORTS_DIR / f"{ready.pk}-7.zip").mkdir()
 
     requests.expire(at=house.now + timedelta(hours=1))
-    assert len(files(settings)) == 4
+    assert len(files(settings)) == 7
     requests.expire(at=house.now + timedelta(hours=7))
 
-    assert files(settings) == sorted([requests.path_of(ready).name, "notes.txt"])
+    kept = [requests.path_of(ready).name, f"{ready.pk}-7.zip", "notes.txt", "tmpabcdefgh"]
+    assert files(settings) == sorted(kept)
 
 
 def test_a_file_that_cannot_be_read_is_not_counted_as_fetched(house, ready, zhou):
@@ -338,6 +450,27 @@ def test_a_file_that_cannot_be_read_is_not_counted_as_fetched(house, ready, zhou
 
     ready.refresh_from_db()
     assert ready.state == STATE.READY
+
+
+def test_a_file_that_was_swapped_is_not_handed_out(house, ready, zhou):
+    requests.path_of(ready).write_bytes(b"another")
+
+    with pytest.raises(requests.Lost):
+        requests.take(ready, by=zhou, at=house.now)
+
+    ready.refresh_from_db()
+    assert ready.state == STATE.READY
+    assert "export.download" not in told()
+
+
+def test_a_file_that_cannot_be_removed_is_handed_out_all_the_same(house, ready, zhou, monkeypatch):
+    def refuse(_path, **_how):
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    with requests.take(ready, by=zhou, at=house.now) as file:
+        assert checking_digest(file) == ready.sha256
 
 
 # The pages
@@ -392,7 +525,20 @@ def test_the_number_of_events_is_shown_before_anything_is_asked_for(house, zhou,
     [
         ({"last": "99"}, "没有已签名的留痕"),
         ({"last": ""}, "请填起始序号和终止序号"),
-        ({"kind": "filtered"}, "没有写任何条件"),
+        ({"first": "9", "last": "3"}, "起始序号不能大于终止序号"),
+        ({"action": "auth.login"}, "这种范围不看“行为”：请清空，或改选范围"),
+        ({"kind": "filtered", "action": "auth.login"}, "不看“起始序号”、“终止序号（含）”"),
+        ({"kind": "filtered", "first": "", "last": ""}, "请至少填写一个条件"),
+        (
+            {
+                "kind": "time",
+                "first": "",
+                "last": "",
+                "since": "2026-11-20T09:00",
+                "until": "2026-11-20T08:00",
+            },
+            "开始时间须早于结束时间",
+        ),
         ({"reason": ""}, "必填"),
     ],
 )
@@ -405,8 +551,9 @@ def test_a_request_that_makes_no_sense_is_shown_again(house, zhou, at_desk, chan
 
 def test_picked_lines_are_asked_for_by_staff_number(house, zhou, at_desk):
     filters = {"kind": "filtered", "actor": "zhou", "action": "auth.step_up", "ask": "1"}
+    no_places = {"first": "", "last": ""}
 
-    at_desk(zhou).post(reverse(ADD), {**FORM, **filters})
+    at_desk(zhou).post(reverse(ADD), {**FORM, **no_places, **filters})
 
     export = Export.objects.get()
     assert export.filters == {"actor": str(zhou.pk), "action": "auth.step_up"}
@@ -477,11 +624,22 @@ def test_the_security_administrator_is_told_until_they_have_seen_it(house, ready
     client = at_desk(mei)
     assert "有 1 次留痕导出未阅" in client.get(reverse("admin:index")).content.decode()
 
-    client.post(reverse("admin:audit_export_seen"))
-    client.post(reverse("admin:audit_export_seen"))
+    assert f'name="newest" value="{ready.pk}"' in client.get(reverse(LIST)).content.decode()
+    for _ in range(2):
+        client.post(reverse("admin:audit_export_seen"), {"newest": str(ready.pk)})
 
     assert "未阅" not in client.get(reverse("admin:index")).content.decode()
     assert told()[2:] == ["export.see"]
+
+
+def test_what_came_after_the_page_was_shown_is_not_marked_as_seen(house, ready, zhou, mei, at_desk):
+    later = ask(zhou, house)
+
+    client = at_desk(mei)
+    client.post(reverse("admin:audit_export_seen"), {"newest": str(ready.pk)})
+
+    assert list(requests.unseen()) == [later]
+    assert client.post(reverse("admin:audit_export_seen"), {"newest": "x"}).status_code == 400
 
 
 def test_an_auditor_does_not_mark_exports_as_seen(house, ready, zhou, at_desk):
@@ -515,13 +673,54 @@ def test_an_operator_picks_lines_and_stretches_of_time(house, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["--start=0"], ["--start=0", "--end=99"], ["--action=nothing.such"]]
+    ("options", "said"),
+    [
+        (["--start=0"], "一起写"),
+        (["--start=0", "--end=99"], "没有已签名的留痕"),
+        (["--start=9", "--end=3"], "起始序号不能大于终止序号"),
+        (["--action=nothing.such"], "没有符合条件的留痕"),
+        (["--actor=a\0b"], "--actor 含有不可见字符"),
+        (["--from=2026-13-45"], "时间格式不对"),
+        (["--to=9999-12-31"], "时间格式不对"),
+        (["--from=2026-11-20", "--to=2026-11-19"], "开始时间须早于结束时间"),
+        (["--to=2001-01-01"], "没有已签名的留痕"),
+    ],
 )
-def test_an_operator_is_told_what_does_not_go(house, tmp_path, options):
-    with pytest.raises(CommandError):
-        call_command("exportaudit", *options, *COMMON, f"--output={tmp_path / 'x.zip'}")
+def test_an_operator_is_told_what_does_not_go(house, tmp_path, options, said):
+    target = tmp_path / "out" / "x.zip"
+    target.parent.mkdir()
 
-    assert not (tmp_path / "x.zip").exists()
+    with pytest.raises(CommandError, match=said):
+        call_command("exportaudit", *options, *COMMON, f"--output={target}")
+
+    assert list(target.parent.iterdir()) == []
+
+
+def test_where_an_operator_cannot_write_nothing_is_asked_for(house, tmp_path):
+    with pytest.raises(CommandError, match="无法写入"):
+        call_command(
+            "exportaudit", "--start=0", "--end=3", *COMMON, f"--output={tmp_path / 'no' / 'x.zip'}"
+        )
+
+    assert told() == []
+
+
+def test_half_a_file_is_not_left_with_an_operator(house, tmp_path, monkeypatch):
+    target = tmp_path / "out" / "x.zip"
+    target.parent.mkdir()
+    take = requests.take
+
+    def fails_midway(*args, **how):
+        file = take(*args, **how)
+        file.close()
+        return Path("/proc/self/mem").open("rb")  # reading it fails
+
+    monkeypatch.setattr(requests, "take", fails_midway)
+
+    with pytest.raises(CommandError, match="无法写入"):
+        call_command("exportaudit", "--start=0", "--end=3", *COMMON, f"--output={target}")
+
+    assert list(target.parent.iterdir()) == []
 
 
 COMMON = ["--purpose=inspection", "--reason=监管检查"]

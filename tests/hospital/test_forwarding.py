@@ -5,13 +5,16 @@ import re
 import socket
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hospital.audit import holding, log
-from hospital.audit.forwarding import configured, leaves, resending, running, wire
+from hospital.audit.forwarding import checks, configured, leaves, received, resending, running, wire
 from hospital.audit.forwarding.forwarder import AT_ONCE, HELD, Forwarder
 from hospital.audit.forwarding.leaves import Damaged
 from hospital.audit.forwarding.syslog import Sender
@@ -63,7 +66,9 @@ def to(settings, house, authority):
         settings.TRAIL_ORIGIN = house.origin
         settings.FORWARD_ADDRESS = f"127.0.0.1:{server.port}"
         settings.FORWARD_CA = str(authority.path)
-        return configured.forwarder()
+        forwarder = configured.forwarder()
+        forwarder.clock = lambda: house.now.timestamp()  # noqa: PLW0108 (it goes on)
+        return forwarder
 
     return point
 
@@ -151,9 +156,11 @@ def test_after_a_few_seconds_it_is_asked_whether_it_was_read(house, siem, to):
     house.seal(3)
     forwarder.step(now=house.now)
 
-    forwarder.step(now=house.now + HELD - timedelta(seconds=1))
+    house.later(seconds=HELD - 1)
+    forwarder.step(now=house.now)
     early = Forwarded.objects.get().acknowledged
-    forwarder.step(now=house.now + HELD)
+    house.later(seconds=1)
+    forwarder.step(now=house.now)
 
     assert early == 0
     assert Forwarded.objects.get().acknowledged == 3
@@ -290,6 +297,37 @@ def test_a_close_of_its_own_that_crosses_ours_is_no_answer(house, certified, to,
     assert Forwarded.objects.get().acknowledged == 0
 
 
+def test_a_close_of_its_own_without_a_reset_is_no_answer_either(house, certified, to):
+    house.seal(2)
+    with LogServer(*certified, manner="lingers") as server:
+        forwarder = to(server)
+        forwarder.step(now=house.now)
+
+        assert code(lambda: forwarder.finish(now=house.now)) == "closed"
+
+    assert Forwarded.objects.get().acknowledged == 0
+
+
+def test_a_receiver_that_talks_without_end_is_given_up(house, certified, to, monkeypatch):
+    monkeypatch.setattr(wire, "LOOKING", -1.0)  # its time is over
+    with LogServer(*certified, manner="talks") as server:
+        connection = to(server)._connect()
+        time.sleep(0.1)
+
+        assert code(lambda: connection.write(b"x")) == "noisy"
+
+        connection.drop()
+
+
+def test_one_that_never_speaks_tls_is_a_handshake(house, to, monkeypatch):
+    monkeypatch.setattr(wire, "CONNECTING", 0.2)
+    house.seal(1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        forwarder = to(SimpleNamespace(port=listener.getsockname()[1]))
+
+        assert code(lambda: forwarder.step(now=house.now)) == "handshake"
+
+
 def test_what_the_others_tcp_has_not_even_taken_was_not_read(monkeypatch):
     monkeypatch.setattr(wire, "CLOSING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -395,7 +433,7 @@ def test_an_event_removed_before_it_was_sealed_has_its_tombstone(house, siem, to
     assert siem.messages[0].endswith(b'\xef\xbb\xbf{"missing":%d,"v":1}' % gone)
 
 
-def test_a_missing_leaf_stops_it(house, siem, to):
+def test_a_missing_leaf_stops_it_after_what_is_before_it(house, siem, to):
     house.seal(5)
     tamper('DELETE FROM audit_leaf WHERE "index" = 2')
 
@@ -403,7 +441,51 @@ def test_a_missing_leaf_stops_it(house, siem, to):
         forward(house, to(siem))
 
     assert (damaged.value.code, damaged.value.numbers) == ("gap", {"index": 2})
-    assert siem.messages == []
+    assert indexes(siem) == [0, 1]
+    assert Forwarded.objects.get().acknowledged == 2
+
+
+def test_somebody_who_says_so_lets_it_go_on_after_the_gap(house, siem, to):
+    house.seal(6)
+    tamper('DELETE FROM audit_leaf WHERE "index" IN (2, 3)')
+    forwarder = to(siem)
+    with pytest.raises(Damaged):
+        forward(house, forwarder)
+
+    call_command("reconcileforwarding", "--past-gap")
+    forward(house, forwarder)
+
+    assert indexes(siem) == [0, 1, 4, 5]
+    assert Event.objects.get(action="forward.reset").payload.count('"start":4') == 1
+    with pytest.raises(CommandError) as ended:
+        call_command("reconcileforwarding", "--past-gap")
+    assert ended.value.returncode == 2
+
+
+def test_a_line_that_breaks_in_two_is_not_sent_as_one(house, siem, to):
+    events = house.seal(3)
+    forged = '{"action":"a\\nb",\n"x":1}'
+    tamper("UPDATE audit_event SET payload = %s WHERE id = %s", [forged, events[1]])
+
+    forward(house, to(siem))
+
+    assert b"\n" not in b"".join(siem.messages)
+    assert MARK.search(siem.messages[1])[1] == b"altered"
+    assert 'action="a\ufffdb"'.encode() in siem.messages[1]
+    assert b"\xef\xbb\xbf" not in siem.messages[1]
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(house, siem, to):
+    forwarder = to(siem)
+    started = house.now
+    forwarder.clock = time.monotonic
+    house.seal(3)
+    forwarder.step(now=started)
+    forwarder.clock = lambda: time.monotonic() + HELD
+
+    forwarder.step(now=started - timedelta(hours=1))
+
+    assert Forwarded.objects.get().acknowledged == 3
 
 
 def test_a_checkpoint_over_more_than_there_is_keeps_nothing_back(house, siem, to):
@@ -481,7 +563,14 @@ def test_the_notary_and_the_forwarder_do_not_wait_for_each_other(tmp_path):
     forwarder.release()
 
 
-@pytest.mark.parametrize("address", ["", "a b:1", "host:port", "x" * 60, ":6514"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "a b:1", "host:port", "x" * 60, "x." * 30 + "x", ":6514", "siem..example:6514"),
+        *(".siem.example:6514", "-siem.example:1", "127.0.0.1:99999", "127.0.0.1:0", "siem:٣"),
+        "siem:" + "9" * 5_000,
+    ],
+)
 def test_without_a_good_address_nothing_is_begun(settings, address):
     settings.TRAIL_ORIGIN, settings.FORWARD_ADDRESS = "x.example/trail", address
 
@@ -490,6 +579,16 @@ def test_without_a_good_address_nothing_is_begun(settings, address):
     with pytest.raises(CommandError) as ended:
         call_command("runforwarder")
     assert ended.value.returncode == 2
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_an_enterprise_has_a_positive_number(settings, number):
+    settings.TRAIL_ORIGIN, settings.FORWARD_ADDRESS = "x.example/trail", "siem.example"
+    settings.FORWARD_ENTERPRISE = number
+
+    with pytest.raises(NotConfigured, match="FORWARD_ENTERPRISE"):
+        configured.forwarder()
+    assert [one.id for one in checks.enterprise()] == ["audit.E010"]
 
 
 def test_the_port_is_that_of_syslog_over_tls(settings):
@@ -519,6 +618,11 @@ FORMS = {
     "with something before it": lambda one, *_: f"2026-11-20 host {one}",
     "only the two": lambda _, index, digest: f"{index},{digest}",
     "json": lambda _, index, digest: f'{{"index": {index}, "n": 1, "hash": "{digest}"}}',
+    "json the other way round": lambda _, index, digest: f'{{"hash":"{digest}","index":"{index}"}}',
+    "json in parts": lambda one, index, digest: json.dumps(
+        {"MESSAGE": one[one.index("{") :], "SDATA": {"trail": {"index": index, "hash": digest}}}
+    ),
+    "json after something": lambda one, *_: "host " + json.dumps({"message": one}),
     "json with a message in it": lambda one, *_: json.dumps({"message": one}),
 }
 
@@ -533,6 +637,84 @@ def test_what_a_log_server_has_may_come_in_any_usual_form(tmp_path, forwarded, f
     reconcile(tmp_path, reversed(lines))
 
     assert "缺 0 条，重 0 条（重发所致，无妨），不同 0 条" in capsys.readouterr().out
+
+
+def test_a_text_that_is_not_what_was_sent_is_different(tmp_path, forwarded, capsys):
+    forged = forwarded[3].replace('"v":1', '"v":2')
+    assert forged != forwarded[3]
+
+    with pytest.raises(CommandError) as ended:
+        reconcile(tmp_path, [*forwarded[:3], forged, *forwarded[4:]])
+
+    told = capsys.readouterr().out
+    assert ended.value.returncode == 1
+    assert "不同：3" in told
+    assert "核对正文 10 行" in told
+
+
+def test_lines_that_say_themselves_that_they_are_not_the_original_are_counted(
+    tmp_path, forwarded, capsys
+):
+    marked = [one[: one.index("] \ufeff")] + ' missing="1"]' for one in forwarded]
+
+    reconcile(tmp_path, [*forwarded[:7], *marked[7:]])
+
+    told = capsys.readouterr().out
+    assert "核对正文 7 行" in told
+    assert "只核对散列的 3 行" in told
+
+
+@pytest.mark.parametrize(
+    "how", [["--start", "500"], ["--start", "10"], ["--start", "-1"], ["--end", "11"]]
+)
+def test_where_nothing_is_compared_nothing_agrees(tmp_path, forwarded, how):
+    with pytest.raises(CommandError) as ended:
+        reconcile(tmp_path, forwarded, *how)
+
+    assert ended.value.returncode == 2
+
+
+def test_a_receiver_that_was_never_sent_anything_agrees_with_nothing(tmp_path, forwarded, settings):
+    settings.FORWARD_ADDRESS = "typo.example:6514"
+
+    with pytest.raises(CommandError, match="从未外发过") as ended:
+        reconcile(tmp_path, forwarded)
+
+    assert ended.value.returncode == 2
+
+
+def test_sending_again_asks_for_no_less(tmp_path, forwarded):
+    call_command("reconcileforwarding", "--again", "0")
+
+    with pytest.raises(CommandError) as ended:
+        reconcile(tmp_path, forwarded[:4])
+
+    assert ended.value.returncode == 1
+
+
+def test_what_is_not_sent_yet_may_be_left_out(house, tmp_path, forwarded):
+    house.seal(2)
+    with pytest.raises(CommandError):
+        reconcile(tmp_path, forwarded)
+
+    reconcile(tmp_path, forwarded, "--end", "10")
+
+
+def test_a_json_line_of_another_log_is_foreign(tmp_path, forwarded, capsys):
+    other = json.dumps({"origin": "elsewhere.example/trail", "index": 1, "hash": "0" * 64})
+
+    reconcile(tmp_path, [*forwarded, other])
+
+    assert "另一册的 1 行" in capsys.readouterr().out
+
+
+@given(
+    st.text(max_size=60) | st.builds(json.dumps, st.recursive(st.text() | st.integers(), st.lists))
+)
+def test_any_line_can_be_read(line):
+    received.read(line)
+
+    assert received.read('{"index":' + "[" * 5_000) is None
 
 
 def test_what_is_missing_or_different_is_named(tmp_path, forwarded, capsys):
@@ -609,20 +791,17 @@ def test_a_forwarder_that_was_put_back_while_it_sent_goes_back(house, siem, forw
 # Patience
 
 
-def test_it_is_tried_again_more_and_more_patiently_and_alarmed_once(house, caplog):
+def test_it_is_tried_again_more_and_more_patiently_and_alarmed_once(caplog):
     trouble = running.Trouble()
 
-    delays = [
-        trouble.grown("unreachable", now=house.now + timedelta(minutes=minute))
-        for minute in range(20)
-    ]
+    delays = [trouble.grown("unreachable", at=60.0 * minute) for minute in range(20)]
     alarms = [one for one in caplog.records if "forwarder.away" in one.getMessage()]
     trouble.over()
 
     assert delays[:7] == [1, 2, 4, 8, 16, 32, 60]
     assert set(delays[7:]) == {60}
     assert len(alarms) == 1
-    assert trouble.grown("unreachable", now=house.now) == 1
+    assert trouble.grown("unreachable", at=0.0) == 1
 
 
 def test_a_receiver_that_is_too_slow_for_a_thousand_is_asked_after_fewer(house, certified, to):

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,11 +14,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from hospital.audit import grants, guards
-from hospital.audit.grants import Database, Roles, Unsuitable
+from hospital.audit.grants import Database, Known, Roles, Unsuitable
 from hospital.demo.installation import ROOT
 from tests.house import House, postgresql, until
 
 PASSWORD = "correct horse battery staple"
+ACCOUNTS = ("owner", "app", "notary", "auditor", "keeper")
 
 
 def named(url, role):
@@ -48,7 +50,7 @@ class Fort:
         file = self.house.place.var / "password"
         file.write_text(PASSWORD)
         given = []
-        for what in ("owner", "app", "notary", "auditor"):
+        for what in ACCOUNTS:
             given += [f"--{what}", getattr(self.roles, what)]
             if what != "owner":
                 given += [f"--{what}-password-file", str(file)]
@@ -74,7 +76,7 @@ class Fort:
 @pytest.fixture(scope="module")
 def fort(tmp_path_factory):
     var, mark = tmp_path_factory.mktemp("fort"), uuid4().hex[:8]
-    roles = Roles(*(f"t_{what}_{mark}" for what in ("owner", "app", "notary", "auditor")))
+    roles = Roles(*(f"t_{what}_{mark}" for what in ACCOUNTS))
     server = os.environ.get("DATABASE_URL", "")
     try:
         with (
@@ -95,12 +97,22 @@ def granted(fort):
     return fort
 
 
-@pytest.mark.postgresql
-def test_a_whole_visit_needs_no_more_than_was_granted(granted):
-    house = granted.house
+@pytest.fixture(scope="module")
+def at_work(granted):
     granted.start("web", granted.roles.app)
     granted.start("worker", granted.roles.app)
     granted.start("notary", granted.roles.notary)
+    return granted
+
+
+def sealed(house):
+    until(lambda: house.sql("SELECT count(*) FROM audit_pending") == [(0,)], "nothing was sealed")
+    time.sleep(2)  # a leaf is there before the checkpoint
+
+
+@pytest.mark.postgresql
+def test_a_whole_visit_needs_no_more_than_was_granted(at_work):
+    granted, house = at_work, at_work.house
 
     with house.lobby() as lobby:
         visit = lobby.authorize("stranger-1")
@@ -138,6 +150,12 @@ FORBIDDEN = [
     "DELETE FROM audit_checkpoint",
     "UPDATE audit_anchor SET size = 0",
     "UPDATE audit_archive SET size = 0",
+    "INSERT INTO audit_archive VALUES (1)",
+    "INSERT INTO audit_pruned VALUES (1)",
+    "INSERT INTO audit_redacted VALUES (1)",
+    "SELECT audit_prune(gen_random_uuid())",
+    "SELECT audit_redact(gen_random_uuid(), '', 1)",
+    "SET ROLE {keeper}",
     "SELECT audit_enqueue()",
     "ALTER TABLE devices_terminal DISABLE TRIGGER ALL",
     "ALTER FUNCTION audit_refuse() OWNER TO CURRENT_USER",
@@ -154,8 +172,9 @@ FORBIDDEN = [
 @pytest.mark.postgresql
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_applications_role_may_not(granted, statement):
+    roles = granted.roles
     refused = granted.attempt(
-        statement.format(owner=granted.roles.owner), as_role=granted.roles.app
+        statement.format(owner=roles.owner, keeper=roles.keeper), as_role=roles.app
     )
 
     assert refused == "42501"  # insufficient_privilege
@@ -192,6 +211,69 @@ def test_nor_may_the_notary(granted, statement):
 )
 def test_nor_may_an_auditor(granted, statement):
     assert granted.attempt(statement, as_role=granted.roles.auditor) == "42501"
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO audit_proposal (id) VALUES (gen_random_uuid())",
+        "UPDATE audit_proposal SET decided_by = gen_random_uuid()",
+        "UPDATE audit_proposal SET facts = '{}'",
+        "DELETE FROM audit_event",
+        "INSERT INTO audit_leaf VALUES (99, 99, '')",
+        "INSERT INTO audit_checkpoint (size) VALUES (99)",
+        "DELETE FROM audit_pending",
+        "SELECT * FROM patients_patient",
+        "SELECT * FROM audit_commitment",
+    ],
+)
+def test_nor_may_the_keeper(granted, statement):
+    assert granted.attempt(statement, as_role=granted.roles.keeper) == "42501"
+
+
+ASK_AND_APPROVE = """
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from hospital.audit import proposing, tasks
+from hospital.audit.log import Leaf
+from hospital.audit.models import Event
+people = {one.role: one for one in get_user_model().objects.all()}
+event = Event.objects.exclude(action__startswith="notary.").earliest("id")
+leaf = Leaf.objects.get(event_id=event.pk)
+facts = {"index": leaf.index, "hash": bytes(leaf.hash).hex()}
+now = timezone.now()
+asked = proposing.ask("audit.redact", facts, reason="x", by=people["auditor"], at=now)
+proposing.decide(asked, approves=True, by=people["security"], at=now)
+tasks.attend_to_proposals()
+"""
+
+
+@pytest.mark.postgresql
+def test_what_two_people_decided_only_the_keeper_does(at_work):
+    granted, house, roles = at_work, at_work.house, at_work.roles
+    verifiers = {"TRAIL_VERIFIERS": house.place.verifier.read_text()}
+    state = "SELECT state FROM audit_proposal"
+    sealed(house)
+
+    asked = granted.manage("shell", "-c", ASK_AND_APPROVE, as_role=roles.app)
+    assert asked.returncode == 0, asked.stderr
+    sealed(house)
+    refused = granted.manage("pruneaudit", as_role=roles.app, **verifiers)
+    assert (refused.returncode, house.sql(state)) == (1, [("approved",)])
+    assert "--keeper" in refused.stderr
+    assert "--keeper" in granted.manage("archiveaudit", as_role=roles.app, **verifiers).stderr
+
+    done = granted.manage("pruneaudit", as_role=roles.keeper, **verifiers)
+    assert (done.returncode, house.sql(state)) == (0, [("done",)]), done.stderr
+    archived = granted.manage(
+        "archiveaudit", "--until", "2100-01-01", as_role=roles.keeper, **verifiers
+    )
+    assert archived.returncode == 0, archived.stderr
+    assert house.sql("SELECT count(*) FROM audit_archive") == [(1,)]
+    sealed(house)
+    verified = granted.manage("verifyaudit", as_role=roles.auditor, **verifiers)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.postgresql
@@ -241,6 +323,59 @@ def test_migrating_goes_on_as_the_owner(granted):
         granted.house.sql(f"DROP ROLE {granted.roles.owner}_d")
 
 
+def drifted(granted):
+    """Return what the check says about the database, as the application's role."""
+    checked = granted.manage(
+        "check", "--deploy", "--database", "default", as_role=granted.roles.app
+    )
+    return [line for line in checked.stderr.splitlines() if "audit.E002" in line]
+
+
+@pytest.mark.postgresql
+def test_who_owned_the_database_and_could_make_roles_does_not_any_more(granted):
+    house, roles = granted.house, granted.roles
+    [(database,)] = house.sql("SELECT current_database()")
+    house.sql(f"ALTER DATABASE {database} OWNER TO {roles.app}")
+    house.sql("ALTER SCHEMA public OWNER TO pg_database_owner")
+    house.sql(f"ALTER ROLE {roles.app} CREATEROLE CREATEDB")
+    assert len(drifted(granted)) == 4  # noqa: PLR2004 (schema, database, two attributes)
+    assert granted.attempt("DROP TABLE audit_event CASCADE", as_role=roles.app) == ""
+
+    again = granted.grant()
+
+    assert again.returncode == 0, again.stderr
+    assert drifted(granted) == []
+    assert granted.attempt("DROP TABLE audit_event CASCADE", as_role=roles.app) == "42501"
+    assert granted.attempt("CREATE ROLE x", as_role=roles.app) == "42501"
+
+
+@pytest.mark.postgresql
+def test_who_belongs_to_another_role_is_told_and_not_granted_anything(granted):
+    house, roles = granted.house, granted.roles
+    for group in ("pg_write_all_data", roles.notary, roles.keeper):
+        house.sql(f"GRANT {group} TO {roles.app}")
+        try:
+            told, refused = drifted(granted), granted.grant()
+        finally:
+            house.sql(f"REVOKE {group} FROM {roles.app}")
+
+        assert told, group
+        assert group in refused.stderr
+
+    assert drifted(granted) == []
+
+
+@pytest.mark.postgresql
+def test_who_is_not_named_cannot_connect(granted):
+    stranger = f"{granted.roles.owner}_s"
+    granted.house.sql(f"CREATE ROLE {stranger} LOGIN PASSWORD '{PASSWORD}'")
+    try:
+        with pytest.raises(psycopg.OperationalError, match="CONNECT"):
+            granted.attempt("SELECT 1", as_role=stranger)
+    finally:
+        granted.house.sql(f"DROP ROLE {stranger}")
+
+
 @pytest.mark.postgresql
 def test_whoever_owns_the_tables_is_told_at_level_3(granted):
     for url, expected in [
@@ -261,10 +396,13 @@ def test_whoever_owns_the_tables_is_told_at_level_3(granted):
         assert (expected in told) if expected else told == "[]"
 
 
-def there(**known):
+def there(*, user="postgres", **known):
     return Database(
-        "public",
+        "hospital",
         "postgres",
+        "public",
+        "pg_database_owner",
+        user,
         is_super=True,
         roles=known,
         tables={"audit_event": "a"},
@@ -275,7 +413,17 @@ def there(**known):
 
 def test_a_role_that_could_do_anything_is_not_taken():
     with pytest.raises(Unsuitable, match="app"):
-        grants.statements(Roles("owner", "app"), there(app=True))
+        grants.statements(Roles("owner", "app"), there(app=Known(may_all=True)))
+
+
+def test_nor_is_one_that_belongs_to_another():
+    with pytest.raises(Unsuitable, match="pg_write_all_data"):
+        grants.statements(Roles("owner", "app"), there(app=Known(groups=("pg_write_all_data",))))
+
+
+def test_nor_is_the_one_that_grants():
+    with pytest.raises(Unsuitable, match="app"):
+        grants.statements(Roles("owner", "app"), there(user="app", app=Known()))
 
 
 @pytest.mark.parametrize("name", ["", "Robert'); --", "pg_monitor", "A"])

@@ -246,9 +246,64 @@ SWITCHED_OFF = {
     "somebody may": "GRANT UPDATE ON audit_checkpoint TO pg_monitor",
     "somebody may write an id": "GRANT INSERT (id) ON audit_event TO pg_monitor",
     "who is no notary seals": "GRANT INSERT ON audit_leaf TO pg_monitor",
+    "who is no keeper says what was pruned": "GRANT INSERT ON audit_pruned TO pg_monitor",
+    "who asks removes": (
+        "GRANT EXECUTE ON FUNCTION audit_prune TO pg_monitor;"
+        " GRANT INSERT ON audit_pruned, audit_proposal TO pg_monitor"
+    ),
+    "two keepers": "GRANT EXECUTE ON FUNCTION audit_redact TO pg_monitor, pg_read_all_stats",
+    "everybody removes": "GRANT EXECUTE ON FUNCTION audit_redact TO PUBLIC",
+    "a login belongs to who writes everywhere": (
+        "CREATE ROLE t_login LOGIN NOINHERIT; GRANT pg_write_all_data TO t_login"
+    ),
+    "a login that makes roles": "CREATE ROLE t_login LOGIN CREATEROLE",
+    "a login of ours that sees past policies": (
+        "CREATE ROLE t_login LOGIN BYPASSRLS; GRANT SELECT ON audit_event TO t_login"
+    ),
+    "a login of ours that may anything": (
+        "CREATE ROLE t_login LOGIN SUPERUSER; GRANT SELECT ON audit_event TO t_login"
+    ),
+    "a login's schema": "CREATE ROLE t_login LOGIN; ALTER SCHEMA public OWNER TO t_login",
+    "a login may be a replica": (
+        "CREATE ROLE t_login LOGIN; GRANT SET ON PARAMETER session_replication_role TO t_login"
+    ),
+    "a login always is one": (
+        "CREATE ROLE t_login LOGIN; ALTER ROLE t_login SET session_replication_role = replica"
+    ),
+    "a view of the queue": "CREATE VIEW quiet AS SELECT * FROM audit_pending",
+    "a rule of another table": (
+        "CREATE RULE quiet AS ON UPDATE TO devices_store DO INSTEAD NOTHING"
+    ),
+    "a policy of another table": "ALTER TABLE devices_store ENABLE ROW LEVEL SECURITY",
+    "heirs of another table": "CREATE TABLE more () INHERITS (devices_store)",
+    "somebody else's other table": "ALTER TABLE devices_store OWNER TO pg_monitor",
     "two notaries": "GRANT DELETE ON audit_pending TO pg_monitor, pg_read_all_stats",
     "somebody may pass it on": "GRANT SELECT ON audit_event TO pg_monitor WITH GRANT OPTION",
     "somebody else's table": "ALTER TABLE audit_tile OWNER TO pg_monitor",
+    "a number twice": "ALTER TABLE audit_leaf DROP CONSTRAINT audit_leaf_pkey",
+    "an old event again": "ALTER TABLE audit_event DROP CONSTRAINT audit_event_uid_key",
+    "once, but for some": (
+        "ALTER TABLE audit_event DROP CONSTRAINT audit_event_uid_key;"
+        " CREATE UNIQUE INDEX audit_event_uid_key ON audit_event (uid) WHERE id < 0"
+    ),
+    "once, in the end": (
+        "ALTER TABLE audit_event DROP CONSTRAINT audit_event_uid_key;"
+        " ALTER TABLE audit_event ADD UNIQUE (uid) DEFERRABLE"
+    ),
+    "once, as somebody says": (
+        "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'audit_leaf_event_id_key'::regclass"
+    ),
+    "a place before the first": "ALTER TABLE audit_leaf DROP CONSTRAINT leaf_index",
+    "a range that is none": (
+        "ALTER TABLE audit_pruned DROP CONSTRAINT pruned_range;"
+        " ALTER TABLE audit_pruned ADD CONSTRAINT pruned_range CHECK (true)"
+    ),
+    "a check nobody made": (
+        "ALTER TABLE audit_leaf DROP CONSTRAINT leaf_index; ALTER TABLE audit_leaf"
+        ' ADD CONSTRAINT leaf_index CHECK ("index" >= 0) NOT VALID'
+    ),
+    "a check more": "ALTER TABLE audit_event ADD CHECK (action <> 'audit.finding')",
 }
 
 
@@ -298,6 +353,20 @@ def test_a_queue_that_is_gone_is_noticed(house):
     assert "缺少数据表：audit_pending" in guards.drift(connection)
 
 
+def test_a_tile_of_which_there_may_be_two_is_noticed(house):
+    only("sqlite")
+    execute("CREATE TABLE made (id integer PRIMARY KEY, level, n, hashes)")
+    execute("DROP TABLE audit_tile")
+    execute("ALTER TABLE made RENAME TO audit_tile")
+    assert "不再唯一：audit_tile（level, n）" in guards.drift(connection)
+
+    execute("CREATE UNIQUE INDEX some ON audit_tile (level, n) WHERE n < 0")
+    assert "不再唯一：audit_tile（level, n）" in guards.drift(connection)
+
+    execute("CREATE UNIQUE INDEX each ON audit_tile (level, n)")
+    assert not [one for one in guards.drift(connection) if "唯一" in one]
+
+
 @pytest.mark.parametrize("level", ["3", "demo"])
 def test_who_owns_the_tables_at_level_3_is_told(house, settings, level):
     only("postgresql")
@@ -306,6 +375,25 @@ def test_who_owns_the_tables_at_level_3_is_told(house, settings, level):
     told = guards.drift(connection)
 
     assert told == (["没有约束力：当前数据库账号是超级用户"] if level == "3" else [])
+
+
+def test_who_took_another_role_is_told_for_his_own(house, settings):
+    only("postgresql")
+    settings.DEPLOY_LEVEL = "3"
+    execute("CREATE ROLE t_taken; GRANT SELECT ON ALL TABLES IN SCHEMA public TO t_taken")
+    execute("SET LOCAL ROLE t_taken")
+
+    assert guards.owner(connection) == "当前数据库账号是超级用户"
+
+
+def test_a_keeper_who_only_removes_is_as_it_should_be(house):
+    only("postgresql")
+    execute(
+        "GRANT EXECUTE ON FUNCTION audit_prune, audit_redact TO pg_monitor;"
+        " GRANT INSERT ON audit_archive, audit_pruned, audit_redacted TO pg_monitor"
+    )
+
+    assert guards.drift(connection) == []
 
 
 def test_no_table_of_the_trail_refers_to_another():

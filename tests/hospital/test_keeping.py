@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from hospital.audit import guards, holding, proposing
+from hospital.audit import guards, holding, proposing, trail
 from hospital.audit.actions import Action
 from hospital.audit.keeping import archiving, pruning, redacting
 from hospital.audit.log import Checkpoint, Leaf
@@ -30,13 +30,13 @@ from tests.hospital.aged import (
     approve,
     archive,
     ask_to_prune,
-    ask_to_redact,
     execute,
     faults,
     forget_archives,
     kept,
     postgresql_only,
     prune,
+    redact,
     stored,
 )
 from tests.hospital.notarised import House
@@ -110,7 +110,7 @@ def test_what_is_archived_is_not_archived_again(house, settings):
 def test_without_the_logs_public_key_nothing_is_an_archive(house, settings):
     settings.TRAIL_VERIFIERS = []
 
-    with pytest.raises(archiving.Damaged, match="公钥"):
+    with pytest.raises(trail.NotConfigured, match="公钥"):
         archive(settings)
 
     assert not Archive.objects.exists()
@@ -156,15 +156,73 @@ def test_a_file_that_was_finished_is_taken_over(house, settings):
     assert row.size == path.stat().st_size
 
 
-def test_one_that_does_not_verify_is_made_anew(house, settings):
+def test_one_that_does_not_verify_is_kept_under_another_name_and_told(house, settings):
     [row] = archive(settings)
     path = settings.ARCHIVE_DIR / row.name
     forget_archives()
-    path.write_bytes(path.read_bytes()[:-40])
+
+    for count in (1, 2):
+        path.write_bytes(content := b"not an archive any more")
+        with pytest.raises(archiving.Damaged, match="已改名为"):
+            archive(settings)
+        aside = sorted(settings.ARCHIVE_DIR.glob("*.rejected"))
+        assert [one.read_bytes() for one in aside] == [content] * count
+        assert not Archive.objects.exists()
 
     [row] = archive(settings)
-
     archiving.verify(row)
+
+
+def test_a_good_file_of_which_the_database_knows_nothing_is_not_lost(house, settings):
+    [row] = archive(settings)
+    path = settings.ARCHIVE_DIR / row.name
+    content = path.read_bytes()
+    forget_archives()
+    guards.remove(connection)
+    execute("DELETE FROM audit_checkpoint WHERE size = (SELECT max(size) FROM audit_checkpoint)")
+    guards.install(connection)
+
+    with pytest.raises(archiving.Damaged, match="唯一的副本"):
+        archive(settings)
+
+    [aside] = settings.ARCHIVE_DIR.iterdir()
+    assert aside.read_bytes() == content
+
+
+def test_without_a_key_no_file_is_looked_at(house, settings):
+    [row] = archive(settings)
+    path = settings.ARCHIVE_DIR / row.name
+    forget_archives()
+    settings.TRAIL_VERIFIERS = []
+
+    with pytest.raises(trail.NotConfigured, match="TRAIL_VERIFIERS"):
+        archive(settings)
+
+    assert [path] == list(settings.ARCHIVE_DIR.iterdir())
+
+
+def test_without_a_key_what_was_approved_waits(house, settings, zhou, mei):
+    archive(settings)
+    proposal = approve(house, ask_to_prune(zhou), mei)
+    settings.TRAIL_VERIFIERS = []
+
+    with pytest.raises(trail.NotConfigured):
+        proposing.carry_out(proposal, at=NOW)
+
+    assert Proposal.objects.get().state == "approved"
+
+
+def test_a_file_in_the_way_of_a_new_copy_is_kept(house, settings):
+    [row] = archive(settings)
+    name = row.name.replace(".zip", ".2.zip")
+    (settings.ARCHIVE_DIR / name).write_bytes(b"somebody's")
+
+    copy = archiving.again(
+        row, at=NOW, directory=settings.ARCHIVE_DIR, told=lambda _done, _all: None
+    )
+
+    assert copy.name == name
+    assert (settings.ARCHIVE_DIR / f"{name}.rejected").read_bytes() == b"somebody's"
 
 
 @pytest.mark.parametrize("how", ["gone", "changed", "another"])
@@ -217,7 +275,7 @@ def test_what_two_people_decided_goes_and_all_proofs_hold(house, settings, zhou,
     before = Tree.load()
     sizes = list(Checkpoint.objects.order_by("size").values_list("size", flat=True))
 
-    proposal = prune(zhou, mei)
+    proposal = prune(house, zhou, mei)
 
     assert proposal.state == "done"
     assert stored(range(13)) == [10, 11, 12]
@@ -250,7 +308,7 @@ def test_what_two_people_decided_goes_and_all_proofs_hold(house, settings, zhou,
 
 def test_the_verifier_finds_nothing_wrong(house, settings, zhou, mei):
     archive(settings)
-    prune(zhou, mei)
+    prune(house, zhou, mei)
     house.now = timezone.now()
     house.notary().step(now=house.now)
 
@@ -261,8 +319,8 @@ def test_the_next_range_follows(house, settings, zhou, mei, monkeypatch):
     monkeypatch.setattr(archiving, "MOST", 4)
     archive(settings)
 
-    prune(zhou, mei, 0, 4)
-    prune(zhou, mei, 4, 10)
+    prune(house, zhou, mei, 0, 4)
+    prune(house, zhou, mei, 4, 10)
 
     assert stored(range(10)) == []
     assert pruning.prunable(at=NOW) is None
@@ -281,13 +339,17 @@ def test_what_tells_of_a_removal_stays(tmp_path, settings, zhou, mei):
     house.seal(4)
     with transaction.atomic():
         record(Action.AUDIT_PRUNE, by=SYSTEM, on=None, at=house.now, start=0, end=1)
-    house.seal(5)
+    house.seal(1)
+    with transaction.atomic():
+        record(Action.PROPOSAL_DECIDE, by=SYSTEM, on=None, at=house.now)
+    house.seal(3)
     archive(settings)
 
-    proposal = prune(zhou, mei)
+    proposal = prune(house, zhou, mei)
 
     assert proposal.state == "done"
-    assert stored(range(10)) == [4]
+    assert stored(range(10)) == [4, 6]
+    assert '"count":2' in Event.objects.on(Pruned.objects.get()).get().payload
 
 
 def test_only_what_is_archived_may_be_asked_for(house, settings, zhou):
@@ -320,7 +382,7 @@ def test_what_is_younger_than_the_hospitals_rule_stays(house, settings, zhou):
 
 def test_under_a_legal_hold_nothing_is_asked_or_done(house, settings, zhou, mei):
     archive(settings)
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     settings.TRAIL_HOLD = True
 
     proposing.carry_out(proposal, at=NOW)
@@ -333,7 +395,7 @@ def test_under_a_legal_hold_nothing_is_asked_or_done(house, settings, zhou, mei)
 
 def test_with_a_damaged_archive_nothing_goes(house, settings, zhou, mei):
     [row] = archive(settings)
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     (settings.ARCHIVE_DIR / row.name).write_bytes(b"")
 
     proposing.carry_out(proposal, at=NOW)
@@ -348,7 +410,7 @@ def test_killed_between_two_steps_all_or_nothing_is_done(  # noqa: PLR0917
     house, settings, zhou, mei, monkeypatch, step
 ):
     archive(settings)
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     *path, name = step.split(".")
     place = pruning
     for part in path:
@@ -375,7 +437,7 @@ def test_the_command_does_what_was_approved(house, settings, zhou, mei, capsys):
     archive(settings)
     call_command("pruneaudit")
     assert "序号 0 至 10" in capsys.readouterr().out
-    approve(ask_to_prune(zhou), mei)
+    approve(house, ask_to_prune(zhou), mei)
 
     call_command("pruneaudit")
 
@@ -383,12 +445,28 @@ def test_the_command_does_what_was_approved(house, settings, zhou, mei, capsys):
     assert stored(range(10)) == []
 
 
+def test_the_command_lists_what_it_would_do_and_waits_for_the_seal(
+    house, settings, zhou, mei, capsys
+):
+    archive(settings)
+    proposal = ask_to_prune(zhou)
+    proposing.decide(proposal, approves=True, by=mei, at=NOW)
+
+    call_command("pruneaudit", dry_run=True)
+    said = capsys.readouterr().out
+    assert f"end 10，start 0；申请人 {zhou.pk}，批准人 {mei.pk}" in said
+    with pytest.raises(CommandError, match="尚未封存"):
+        call_command("pruneaudit")
+
+    assert len(stored(range(10))) == 10
+
+
 def test_a_redacted_line_is_archived_and_pruned_like_any_other(house, settings, zhou, mei):
-    approve(ask_to_redact(zhou, 3), mei)
+    redact(house, zhou, mei, 3)
     [row] = archive(settings)
 
     archiving.verify(row)
-    assert prune(zhou, mei).state == "done"
+    assert prune(house, zhou, mei).state == "done"
 
     assert stored(range(10)) == []
 
@@ -398,7 +476,7 @@ def test_archives_that_hold_it_are_named_and_may_be_made_anew(  # noqa: PLR0917
 ):
     monkeypatch.setattr(archiving, "MOST", 4)
     first, second, _ = archive(settings)
-    approve(ask_to_redact(zhou, 5), mei)
+    redact(house, zhou, mei, 5)
     assert redacting.holding(5) == [second]
 
     call_command("archiveaudit", again=second.pk)
@@ -407,7 +485,7 @@ def test_archives_that_hold_it_are_named_and_may_be_made_anew(  # noqa: PLR0917
     assert (old, new.start, new.end) == (second, 4, 8)
     assert pruning.archives_of(0, 8) == [first, new]
     (settings.ARCHIVE_DIR / old.name).unlink()
-    assert prune(zhou, mei, 0, 8).state == "done"
+    assert prune(house, zhou, mei, 0, 8).state == "done"
     with pytest.raises(CommandError, match="已经清理"):
         call_command("archiveaudit", again=second.pk)
 
@@ -493,7 +571,7 @@ def test_a_pruner_killed_again_and_again_prunes_all_or_nothing(
     house, settings, zhou, mei, tmp_path
 ):
     archive(settings)
-    approve(ask_to_prune(zhou), mei)
+    approve(house, ask_to_prune(zhou), mei)
     environ = environment(settings, tmp_path)
     code, killed, seconds = COMMAND.format(most=2, name="pruneaudit"), 0, 0.05
 

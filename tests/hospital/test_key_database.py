@@ -31,12 +31,17 @@ PREAMBLE = """
 import json
 from django.db import transaction
 from django.utils import timezone
+from hospital.audit.actions import Action
+from hospital.audit.recording import SYSTEM, record
 from hospital.patients import enrolment
 from hospital.patients.models import Patient
 
+@transaction.atomic
 def enrol(number):
-    person = enrolment.Person("张三", 1, number)
-    return enrolment.enrol(person, accounts={}, at=timezone.now())
+    person, now = enrolment.Person("张三", 1, number), timezone.now()
+    patient, is_new = enrolment.enrol(person, accounts={}, at=now)
+    record(Action.PATIENT_ONBOARD, by=SYSTEM, on=patient, at=now, is_new=is_new)
+    return patient, is_new
 
 def say(value):
     print(json.dumps(value, default=str))

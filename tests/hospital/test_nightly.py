@@ -143,6 +143,29 @@ def test_an_anchor_of_nobody_we_know_is_said_so(house, settings, tmp_path):
     assert Finding.objects.get().facts["code"] == "anchor"
 
 
+def test_a_state_that_cannot_be_read_is_said_so(house, settings, tmp_path):
+    house.seal()
+    (tmp_path / "file").write_text("no directory")
+    settings.VERIFIED_STATE = tmp_path / "file" / "verified"
+
+    verdict = verify(house)
+
+    assert verdict is None
+    [finding] = Finding.objects.all()
+    assert (finding.kind, finding.facts["code"]) == ("unverifiable", "state")
+
+
+def test_a_state_that_cannot_be_kept_leaves_the_run_on_record(house, settings, tmp_path):
+    house.seal()
+    settings.VERIFIED_STATE = tmp_path / ("v" * 255)  # as long as may be, beside a longer one
+
+    verify(house)
+
+    [(outcome, _)] = ran()
+    assert outcome == "success"
+    assert Finding.objects.get().facts["code"] == "state"
+
+
 def test_each_bad_night_is_a_finding_of_its_own(house):
     events = house.seal(2)
     tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x" * 32, events[0]])

@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+import threading
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from structlog.testing import capture_logs
 
-from hospital.audit import anchoring, holding, log, notary, sequencing
+from hospital.audit import anchoring, holding, log, notary, running, sequencing
+from hospital.audit.actions import Action
 from hospital.audit.checkpoint import Checkpoint, Note
 from hospital.audit.marking import WentBack
 from hospital.audit.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_consistency
 from hospital.audit.models import Event
 from hospital.audit.notary import Refused
+from hospital.audit.recording import SYSTEM, record
 from hospital.audit.sequencing import tombstone
 from hospital.audit.tree import Tree
 from tests.hospital.notarised import BOTH, House, note, tamper
@@ -475,6 +480,66 @@ def test_an_alarm_survives_a_restart_and_so_does_the_quarter_of_an_hour(house):
     assert [one["seconds"] for one in events("notary.unwitnessed")] == [960]
 
 
+def test_an_alarm_that_somebody_forged_or_dated_ahead_keeps_none_from_being_raised(house):
+    house.seal(witnessed=True)
+    with transaction.atomic():
+        ahead = house.now + timedelta(days=400)
+        record(Action.NOTARY_UNWITNESSED, by=SYSTEM, on=None, at=ahead, seconds=1, size=1)
+        house.later(minutes=1)
+        forged = record(
+            Action.NOTARY_UNWITNESSED, by=SYSTEM, on=None, at=house.now, seconds=2, size=1
+        )
+    tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x", forged.pk])
+    house.is_witness_away = True
+    for _ in range(12):
+        house.seal(witnessed=True)
+        house.later(minutes=2)
+
+    assert [one["seconds"] for one in events("notary.unwitnessed")] == [1, 2, 960]
+
+
+def test_a_forged_cosignature_beside_the_witness_own_is_no_alarm(house):
+    house.is_witness_away = True
+    works = house.notary(witnessed=True)
+    house.write()
+    works.step(now=house.now)
+    house.is_witness_away = False
+    house.later(seconds=11)
+    works.step(now=house.now)
+    forged = house.desk.signer.line("other\n", at=1)
+    tamper(
+        "INSERT INTO audit_anchor (size, sink, at, receipt) VALUES (1, 'witness', %s, %s)",
+        [house.now, forged],
+    )
+
+    assert house.notary(witnessed=True)._unwitnessed_since is None
+
+
+def test_an_anchor_that_is_no_text_or_number_keeps_nothing_from_starting(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("a text is a text there")
+    house.seal(2)
+    for sink in ("witness", "file"):
+        for size in ("2", "x'00'", "'x'"):
+            tamper(
+                "INSERT INTO audit_anchor (size, sink, at, receipt) VALUES"  # noqa: S608
+                f" ({size}, '{sink}', '2026-11-19 0', CAST(x'ff' AS TEXT))"
+            )
+
+    house.seal(witnessed=True)
+
+    assert house.mark.read().checkpoint.size == 3
+
+
+def test_a_leaf_at_no_number_of_the_next_event_is_a_refusal(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("a number is a number there")
+    house.seal(2)
+    tamper("INSERT INTO audit_leaf VALUES (x'00', 3, x'00')")
+
+    assert refusal(house.seal) == "occupied"
+
+
 def _away():
     raise notary.Away("away")
 
@@ -611,6 +676,22 @@ def test_the_second_waits_for_the_first(tmp_path):
     finally:
         first.release()
         second.release()
+
+
+def test_who_waits_for_the_lock_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "TOLD_AGAIN", 0.5)
+    monkeypatch.setattr(running, "connection", SimpleNamespace(close=lambda: None))
+    first, second, stop = holding.hold(tmp_path), holding.hold(tmp_path), threading.Event()
+    assert first.take()
+    waits = threading.Timer(0.8, stop.set)
+    waits.start()
+    try:
+        with capture_logs() as logs:
+            running.run(lambda _now: None, second, interval=0.05, stop=stop)
+    finally:
+        first.release()
+
+    assert [one["event"] for one in logs] == ["notary.waiting", "notary.waiting"]
 
 
 def test_a_lock_whose_session_ended_is_not_ours(tmp_path):

@@ -8,12 +8,22 @@ from django.db import IntegrityError, ProgrammingError, transaction
 from uuid6 import uuid7
 
 from hospital.audit import guards, proposing
+from hospital.audit.actions import Action
 from hospital.audit.keeping import periods, pruning, redacting
 from hospital.audit.log import Leaf
 from hospital.audit.models import Archive, Event, Proposal, Pruned, Redacted
-from hospital.audit.recording import mac
+from hospital.audit.recording import mac, record
 from tests.hospital import aged
-from tests.hospital.aged import NOW, YEARS, approve, ask_to_prune, ask_to_redact, execute, stored
+from tests.hospital.aged import (
+    NOW,
+    YEARS,
+    approve,
+    ask_to_prune,
+    ask_to_redact,
+    execute,
+    sign,
+    stored,
+)
 from tests.hospital.notarised import House
 
 REMOVE = (
@@ -67,7 +77,7 @@ def test_nor_does_a_request_nobody_approved(house, zhou, mei, state):
 
 
 def test_nor_an_approval_that_was_taken_back(house, zhou, mei):
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     claim(proposal.pk)
 
     proposing.withdraw(proposal, by=zhou, at=NOW)
@@ -93,14 +103,45 @@ def test_nor_a_request_of_which_the_trail_knows_nothing(house, zhou, mei):
         expires_at=NOW + YEARS,
         state="asked",
     )
-    approve(proposal, mei)
+    approve(house, proposal, mei)
+    claim(proposal.pk)
+
+    assert refused()
+
+
+def test_nor_an_approval_that_is_not_signed_yet(house, zhou, mei):
+    proposal = proposing.decide(ask_to_prune(zhou), approves=True, by=mei, at=NOW)
+    claim(proposal.pk)
+
+    assert refused()
+    house.now = NOW
+    house.notary()._sequence(NOW)  # it has its leaf, and no checkpoint covers it
+    assert refused()
+    sign(house, proposal)
+    assert execute(REMOVE) == 10
+
+
+@pytest.mark.parametrize("answer", ["refused", "withdrawn"])
+def test_nor_one_that_was_refused_whatever_the_row_says_later(house, zhou, mei, answer):
+    proposal = ask_to_prune(zhou)
+    if answer == "refused":
+        proposing.decide(proposal, approves=False, by=mei, at=NOW)
+    else:
+        proposing.withdraw(approve(house, proposal, mei), by=zhou, at=NOW)
+    Proposal.objects.filter(pk=proposal.pk).update(state="approved")
+    with transaction.atomic():
+        record(
+            Action.PROPOSAL_DECIDE, by=mei, on=proposal, at=NOW, kind="audit.prune",
+            decision="approved",
+        )  # fmt: skip
+    sign(house, proposal)
     claim(proposal.pk)
 
     assert refused()
 
 
 def test_nor_an_approval_of_another_range(house, zhou, mei):
-    proposal = approve(ask_to_prune(zhou, 0, 4), mei)
+    proposal = approve(house, ask_to_prune(zhou, 0, 4), mei)
     claim(proposal.pk)
 
     assert refused()
@@ -109,7 +150,7 @@ def test_nor_an_approval_of_another_range(house, zhou, mei):
 
 
 def test_nor_an_approval_by_who_asked(house, zhou, mei):
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     claim(proposal.pk)
     with pytest.raises(IntegrityError, match="two_people"), transaction.atomic():
         Proposal.objects.filter(pk=proposal.pk).update(asked_by=mei.pk)
@@ -119,7 +160,7 @@ def test_nor_an_approval_by_who_asked(house, zhou, mei):
 
 
 def test_nor_an_approval_of_what_is_not_archived(house, zhou, mei):
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     claim(proposal.pk)
     aged.forget_archives()
 
@@ -135,11 +176,12 @@ def recent(tmp_path, settings, *, recorded, signed):
     house.now = signed
     house.notary().step(now=house.now)
     say_archived(0, 10)
+    return house
 
 
-def outcome(zhou, mei):
+def outcome(house, zhou, mei):
     """Prune, though this process would have anything be old enough."""
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     try:
         with transaction.atomic():
             pruning.carry_out(proposal, NOW)
@@ -158,9 +200,9 @@ def test_the_database_keeps_the_six_months_itself(  # noqa: PLR0917
 ):
     monkeypatch.setattr(periods, "due", lambda at: at)
     ago = [NOW - timedelta(days=days) for days in (recorded, signed)]
-    recent(tmp_path, settings, recorded=ago[0], signed=ago[1])
+    house = recent(tmp_path, settings, recorded=ago[0], signed=ago[1])
 
-    assert outcome(zhou, mei) == result
+    assert outcome(house, zhou, mei) == result
 
     assert len(stored(range(10))) == (0 if result == "done" else 10)
 
@@ -171,16 +213,16 @@ def test_what_the_database_refuses_has_failed(tmp_path, settings, zhou, mei, mon
     kind = replace(pruning.KIND, prepare=lambda _facts: None)
     monkeypatch.setitem(proposing._KINDS, "audit.prune", kind)
     lately = NOW - timedelta(days=178)
-    recent(tmp_path, settings, recorded=lately, signed=lately)
+    house = recent(tmp_path, settings, recorded=lately, signed=lately)
 
-    proposal = proposing.carry_out(approve(ask_to_prune(zhou), mei), at=NOW)
+    proposal = proposing.carry_out(approve(house, ask_to_prune(zhou), mei), at=NOW)
 
     assert proposal.state == "failed"
     assert '"code":"database_refused"' in Event.objects.on(proposal).latest("id").payload
 
 
 def test_with_everything_in_order_only_that_range_goes(house, zhou, mei):
-    proposal = approve(ask_to_prune(zhou), mei)
+    proposal = approve(house, ask_to_prune(zhou), mei)
     claim(proposal.pk)
 
     assert refused("DELETE FROM audit_event WHERE id IN (SELECT event_id FROM audit_leaf)")
@@ -211,7 +253,7 @@ class TestPostgreSQL:
             execute(REMOVE)
 
     def test_whoever_calls_the_functions_they_ask_the_triggers(self, house, zhou, mei):
-        proposal = approve(ask_to_prune(zhou), mei)
+        proposal = approve(house, ask_to_prune(zhou), mei)
 
         execute("SELECT audit_prune(%s)", [proposal.pk])  # nothing says it is pruned
         assert len(stored(range(10))) == 10
@@ -219,7 +261,7 @@ class TestPostgreSQL:
         assert refused("SELECT audit_prune(%s)", [other])
 
     def test_a_role_without_any_right_to_the_table_prunes_by_the_function(self, house, zhou, mei):
-        proposal = approve(ask_to_prune(zhou), mei)
+        proposal = approve(house, ask_to_prune(zhou), mei)
         claim(proposal.pk)
         execute("CREATE ROLE keeping_app")
         execute("GRANT EXECUTE ON FUNCTION audit_prune(uuid) TO keeping_app")
@@ -244,9 +286,7 @@ def rewrite(index, payload):
     return statement, [payload, mac(payload), index]
 
 
-def test_only_that_line_is_replaced_and_only_by_its_hash(house, zhou, mei, monkeypatch):
-    kind = replace(redacting.KIND, is_quick=False)
-    monkeypatch.setitem(proposing._KINDS, "audit.redact", kind)
+def test_only_that_line_is_replaced_and_only_by_its_hash(house, zhou, mei):
     proposal = ask_to_redact(zhou, 3)
     leaf, other = (bytes(Leaf.objects.get(index=index).hash) for index in (3, 4))
     line = redacting.redacted(leaf)
@@ -254,7 +294,7 @@ def test_only_that_line_is_replaced_and_only_by_its_hash(house, zhou, mei, monke
     Redacted(index=3, proposal=proposal.pk, at=NOW).save()
     assert refused(*rewrite(3, line))
 
-    approve(proposal, mei)
+    approve(house, proposal, mei)
 
     assert refused(*rewrite(3, '{"v":1}'))
     assert refused(*rewrite(3, redacting.redacted(b"x" * 32)))
@@ -266,10 +306,47 @@ def test_only_that_line_is_replaced_and_only_by_its_hash(house, zhou, mei, monke
     assert refused(*rewrite(3, line))
 
 
-def test_an_approval_of_one_line_is_none_of_another(house, zhou, mei, monkeypatch):
-    kind = replace(redacting.KIND, is_quick=False)
-    monkeypatch.setitem(proposing._KINDS, "audit.redact", kind)
-    proposal = approve(ask_to_redact(zhou, 3), mei)
+def write(house, action, *, by, on=None):
+    """Write and seal a line; return its index."""
+    with transaction.atomic():
+        pk = record(action, by=by, on=on, at=house.now).pk
+    house.notary().step(now=house.now)
+    return Leaf.objects.get(event_id=pk).index
+
+
+@pytest.mark.parametrize(
+    ("action", "who", "to_whom"),
+    [
+        (Action.EXPORT_DOWNLOAD, "chen", None),
+        (Action.ROLE_ASSIGN, "chen", None),
+        (Action.FORWARD_RESET, "chen", None),
+        (Action.TERMINAL_RESUME, "zhou", None),
+        (Action.TERMINAL_RESUME, "mei", None),
+        (Action.TERMINAL_RESUME, "chen", "zhou"),
+        (Action.TERMINAL_RESUME, "chen", "mei"),
+        (Action.TERMINAL_RESUME, "chen", "chen"),
+    ],
+)
+def test_the_database_asks_itself_what_may_be_redacted(  # noqa: PLR0917
+    house, zhou, mei, chen, monkeypatch, action, who, to_whom
+):
+    people = {"zhou": zhou, "mei": mei, "chen": chen, None: None}
+    index = write(house, action, by=people[who], on=people[to_whom])
+    lax = replace(redacting.KIND, check=lambda _facts, _at: None, concerned=lambda _facts: set())
+    monkeypatch.setitem(proposing._KINDS, "audit.redact", lax)
+    proposal = approve(house, ask_to_redact(zhou, index), mei)
+    Redacted(index=index, proposal=proposal.pk, at=NOW).save()
+
+    statement = rewrite(index, redacting.redacted(bytes(Leaf.objects.get(index=index).hash)))
+
+    if to_whom == "chen":
+        assert execute(*statement) == 1
+    else:
+        assert refused(*statement)
+
+
+def test_an_approval_of_one_line_is_none_of_another(house, zhou, mei):
+    proposal = approve(house, ask_to_redact(zhou, 3), mei)
     Redacted(index=4, proposal=proposal.pk, at=NOW).save()
 
     line = redacting.redacted(bytes(Leaf.objects.get(index=4).hash))

@@ -1,15 +1,31 @@
 """The pages on which one person asks and another decides."""
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from structlog.testing import capture_logs
 
-from hospital.audit import tasks
+from hospital.audit import proposing, tasks
+from hospital.audit.actions import Action
 from hospital.audit.log import Leaf
 from hospital.audit.models import Archive, Event, Proposal
+from hospital.audit.recording import record
 from tests.conftest import PASSWORD
-from tests.hospital.aged import HERE, NOW, aged, ask_to_redact, stored
+from tests.hospital.aged import (
+    HERE,
+    NOW,
+    YEARS,
+    aged,
+    approve,
+    ask_to_prune,
+    ask_to_redact,
+    execute,
+    postgresql_only,
+    sign,
+    stored,
+)
 
 
 @pytest.fixture(autouse=True, params=[HERE])
@@ -58,6 +74,11 @@ def test_one_asks_another_approves_and_the_line_is_redacted(house, zhou, mei):
     assert "批准或不批准" in decider.get(page("change", proposal.pk)).content.decode()
     assert "误写入姓名" in decider.get(page("decision", proposal.pk)).content.decode()
     decider.post(page("decision", proposal.pk), {"decision": "approve"})
+    shown = asker.get(page("change", proposal.pk)).content.decode()
+    assert "封存后执行：由后台进程" in shown
+    assert "已批准" in shown
+    sign(house, proposal)
+    tasks.attend_to_proposals.apply()
 
     proposal.refresh_from_db()
     assert proposal.state == "done"
@@ -86,6 +107,7 @@ def test_a_worker_does_what_waits_and_closes_what_nobody_decided(house, zhou, me
     at_desk(mei, fresh=True).post(
         page("decision", Proposal.objects.get().pk), {"decision": "approve"}
     )
+    sign(house, Proposal.objects.get())
     late = ask_to_redact(zhou, 11)
     Proposal.objects.filter(pk=late.pk).update(expires_at=timezone.now())
 
@@ -94,6 +116,40 @@ def test_a_worker_does_what_waits_and_closes_what_nobody_decided(house, zhou, me
     states = dict(Proposal.objects.values_list("kind", "state"))
     assert states == {"audit.prune": "failed", "audit.redact": "expired"}  # there is no such file
     assert len(stored(range(10))) == 10
+
+
+def test_what_is_not_sealed_yet_waits(house, zhou, mei):
+    proposal = ask_to_redact(zhou, 3)
+    at_desk(mei, fresh=True).post(page("decision", proposal.pk), {"decision": "approve"})
+
+    tasks.attend_to_proposals.apply()
+
+    assert Proposal.objects.get().state == "approved"
+
+
+class TestRoles:
+    pytestmark = postgresql_only
+
+    def test_what_the_applications_account_may_not_do_is_left_and_said_once(self, house, zhou, mei):
+        proposal = approve(house, ask_to_redact(zhou, 3), mei)
+        execute("CREATE ROLE proposal_app")
+        execute(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO proposal_app"
+        )
+        execute("REVOKE INSERT ON audit_redacted, audit_pruned FROM proposal_app")
+
+        execute("SET LOCAL ROLE proposal_app")
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert tasks.attend_to_proposals.apply().state == "SUCCESS"
+        shown = at_desk(zhou).get(page("change", proposal.pk)).content.decode()
+        execute("RESET ROLE")
+
+        assert Proposal.objects.get().state == "approved"
+        assert [(one["event"], one["proposal"]) for one in logs] == [
+            ("proposal.left", str(proposal.pk))
+        ]
+        assert "封存后执行：由清理账号运行 pruneaudit" in shown
 
 
 def test_without_anything_old_there_is_nothing_to_ask_for(house, zhou):
@@ -145,6 +201,91 @@ def test_who_decides_shows_first_that_it_is_them(house, zhou, mei):
 
     assert answer.url.startswith(reverse("step-up"))
     assert Proposal.objects.get().state == "asked"
+
+
+def test_whoever_has_not_the_right_is_not_asked_who_they_are(house, zhou):
+    proposal = ask_to_redact(zhou, 3)
+
+    assert at_desk(zhou).get(page("decision", proposal.pk)).status_code == 403
+
+
+@pytest.mark.parametrize("sent", [{}, {"decision": ""}, {"decision": "x"}])
+def test_an_answer_that_is_neither_decides_nothing(house, zhou, mei, sent):
+    proposal = ask_to_redact(zhou, 3)
+
+    answer = at_desk(mei, fresh=True).post(page("decision", proposal.pk), sent)
+
+    assert answer.status_code == 400
+    assert Proposal.objects.get().state == "asked"
+
+
+def test_who_decides_sees_which_line_it_is_and_nothing_it_says(house, zhou, mei, chen):
+    with transaction.atomic():
+        event = record(Action.TERMINAL_SUSPEND, by=chen, on=chen, at=house.now, reason="张三摔坏了")
+    house.notary().step(now=house.now)
+    proposal = ask_to_redact(zhou, Leaf.objects.get(event_id=event.pk).index)
+    time = f"{timezone.localtime(house.now):%Y-%m-%d %H:%M:%S}"
+    decider = at_desk(mei, fresh=True)
+
+    for name in ("decision", "change"):
+        shown = decider.get(page(name, proposal.pk)).content.decode()
+        for said in ("停用终端", f"{chen.display_name}（chen）", time, str(chen.pk)):
+            assert said in shown, (name, said)
+        assert "张三" not in shown
+        assert "申请人自己的留痕" not in shown
+
+
+def test_a_request_for_the_askers_own_line_says_so(house, zhou, mei):
+    with transaction.atomic():
+        event = record(Action.TERMINAL_RESUME, by=zhou, on=None, at=house.now)
+    house.notary().step(now=house.now)
+    leaf = Leaf.objects.get(event_id=event.pk)
+    proposal = a_row("audit.redact", {"index": leaf.index, "hash": bytes(leaf.hash).hex()}, zhou)
+
+    shown = at_desk(mei, fresh=True).get(page("decision", proposal.pk)).content.decode()
+
+    assert "申请人自己的留痕" in shown
+
+
+def a_row(kind, facts, person):
+    """Return a request that nobody checked when it was made."""
+    return Proposal.objects.create(
+        kind=kind, facts=facts, reason="x", asked_by=person.pk, asked_at=NOW,
+        expires_at=NOW + YEARS,
+    )  # fmt: skip
+
+
+def test_a_kind_of_act_that_is_no_more_is_shown_and_not_decided(house, zhou, mei):
+    proposal = a_row("audit.other", {"count": 3}, zhou)
+
+    for person in (zhou, mei):
+        desk = at_desk(person, fresh=True)
+        assert "audit.other" in desk.get(page("change", proposal.pk)).content.decode()
+        assert "audit.other" in desk.get(page("changelist")).content.decode()
+        assert desk.post(page("withdrawal", proposal.pk)).status_code == 404
+        assert desk.post(page("decision", proposal.pk), {"decision": "approve"}).status_code == 404
+
+
+def test_why_it_failed_is_said(house, zhou, mei):
+    archived(10)
+    proposal = approve(house, ask_to_prune(zhou), mei)
+    tasks.attend_to_proposals.apply()
+
+    shown = at_desk(mei).get(page("change", proposal.pk)).content.decode()
+
+    assert "执行失败" in shown
+    assert "归档文件缺失、损坏或未通过核验（archive_damaged）" in shown
+
+
+def test_who_may_decide_is_told_on_every_page_that_a_request_waits(house, zhou, mei, lin):
+    proposal = ask_to_redact(zhou, 3)
+    waits = "有 1 项清理或遮盖申请待批准"
+
+    assert waits in at_desk(mei).get(reverse("admin:index")).content.decode()
+    for other in (zhou, lin):
+        assert waits not in at_desk(other).get(reverse("admin:index")).content.decode()
+    proposing.decide(proposal, approves=False, by=mei, at=NOW)
+    assert waits not in at_desk(mei).get(reverse("admin:index")).content.decode()
 
 
 def test_who_asked_may_take_it_back(house, zhou):

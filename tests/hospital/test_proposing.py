@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from hospital.audit import proposing
+from hospital.audit import alarms, proposing, recording
 from hospital.audit.canonical import NotAFact
+from hospital.audit.findings import Finding
 from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
 from hospital.audit.proposing import Kind
 from hospital.errors import Refusal
 from hospital.roles import GRANTS, May
+from tests.hospital.notarised import House
 
 AT = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -42,6 +44,11 @@ class Deed:
 
 
 @pytest.fixture
+def house(tmp_path, db):
+    return House(tmp_path, now=LATER)
+
+
+@pytest.fixture
 def deed(monkeypatch):
     deed = Deed()
     kind = Kind(
@@ -57,17 +64,22 @@ def deed(monkeypatch):
     return deed
 
 
-def slow(monkeypatch):
-    kind = replace(proposing._KINDS["test.act"], is_quick=False)
-    monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
-
-
 def ask(by, *, index=7, reason="测试", at=AT):
     return proposing.ask("test.act", {"index": index}, reason=reason, by=by, at=at)
 
 
 def approve(proposal, by, at=LATER):
     return proposing.decide(proposal, approves=True, by=by, at=at)
+
+
+def do(house, proposal, by):
+    """Have it approved, signed and done."""
+    return proposing.carry_out(sign(house, approve(proposal, by)), at=LATER)
+
+
+def sign(house, proposal):
+    house.notary().step(now=house.now)
+    return proposal
 
 
 def told(proposal):
@@ -79,11 +91,10 @@ def told(proposal):
     ]
 
 
-def test_what_one_asked_and_another_approved_is_done(deed, zhou, mei):
+def test_what_one_asked_and_another_approved_is_done(deed, zhou, mei, house):
     proposal = ask(zhou)
-    assert deed.done == 0
 
-    approve(proposal, mei)
+    do(house, proposal, mei)
 
     assert deed.done == 1
     assert (proposal.state, proposal.decided_by) == ("done", mei.pk)
@@ -93,6 +104,42 @@ def test_what_one_asked_and_another_approved_is_done(deed, zhou, mei):
         ("proposal.decide", str(mei.pk), "approved"),
         ("proposal.decide", "", "done"),
     ]
+
+
+def test_what_is_approved_waits_until_the_log_has_signed_it(deed, zhou, mei, house):
+    proposal = approve(ask(zhou), mei)
+
+    with pytest.raises(proposing.NotSealed):
+        proposing.carry_out(proposal, at=LATER)
+    house.notary()._sequence(LATER)
+    assert proposing.carry_out_approved(at=LATER) == []
+    assert (Proposal.objects.get().state, deed.done) == ("approved", 0)
+
+    sign(house, proposal)
+    assert proposing.carry_out_approved(at=LATER) == [proposal]
+    assert deed.done == 1
+
+
+def test_what_somebody_without_the_trails_key_said_is_not_done(deed, zhou, mei, house, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "mac", lambda _payload: b"x" * 32)
+        proposal = ask(zhou)
+
+    do(house, proposal, mei)
+
+    assert (proposal.state, deed.done) == ("failed", 0)
+    assert '"code":"proposal_not_genuine"' in Event.objects.on(proposal).latest("id").payload
+
+
+def test_what_another_account_has_to_do_stays_approved(deed, zhou, mei, house, monkeypatch):
+    kind = replace(proposing._KINDS["test.act"], is_ours=lambda: False)
+    monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
+    proposal = sign(house, approve(ask(zhou), mei))
+
+    assert proposing.carry_out_approved(at=LATER) == []
+
+    assert (Proposal.objects.get().state, deed.done) == ("approved", 0)
+    assert proposing.left(at=LATER) == [proposal]
 
 
 def test_the_reason_is_on_record(deed, zhou):
@@ -219,10 +266,8 @@ def test_nobody_else_may(deed, zhou, mei):
         proposing.withdraw(proposal, by=mei, at=LATER)
 
 
-def test_what_is_approved_but_not_done_yet_may_be_taken_back(deed, zhou, mei, monkeypatch):
-    slow(monkeypatch)
-    proposal = approve(ask(zhou), mei)
-    assert (proposal.state, deed.done) == ("approved", 0)
+def test_what_is_approved_but_not_done_yet_may_be_taken_back(deed, zhou, mei, house):
+    proposal = sign(house, approve(ask(zhou), mei))
 
     proposing.withdraw(proposal, by=zhou, at=LATER)
 
@@ -231,22 +276,19 @@ def test_what_is_approved_but_not_done_yet_may_be_taken_back(deed, zhou, mei, mo
     assert deed.done == 0
 
 
-def test_it_is_done_once(deed, zhou, mei, monkeypatch):
-    slow(monkeypatch)
-    proposal = approve(ask(zhou), mei)
+def test_it_is_done_once(deed, zhou, mei, house):
+    proposal = do(house, ask(zhou), mei)
 
-    proposing.carry_out(proposal, at=LATER)
     with pytest.raises(proposing.NotOpen):
         proposing.carry_out(proposal, at=LATER)
 
     assert deed.done == 1
 
 
-def test_what_cannot_be_done_any_more_says_so(deed, zhou, mei):
-    proposal = ask(zhou)
+def test_what_cannot_be_done_any_more_says_so(deed, zhou, mei, house):
     deed.refuses_to_be_done = True
 
-    approve(proposal, mei)
+    proposal = do(house, ask(zhou), mei)
 
     assert proposal.state == "failed"
     last = Event.objects.on(proposal).latest("id")
@@ -285,6 +327,99 @@ def test_a_request_states_nobodys_name(deed, zhou):
         ask(zhou, index="张三")
 
 
+class Concerning:
+    """Whom the act of a test concerns."""
+
+    def __init__(self, monkeypatch, *people):
+        kind = replace(
+            proposing._KINDS["test.act"],
+            concerned=lambda _facts: frozenset(str(person.pk) for person in people),
+        )
+        monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
+
+
+def test_nobody_asks_for_what_concerns_themselves(deed, zhou, monkeypatch):
+    Concerning(monkeypatch, zhou)
+
+    with pytest.raises(proposing.OwnAct):
+        ask(zhou)
+
+    assert not Proposal.objects.exists()
+
+
+def test_nobody_approves_what_concerns_themselves_but_may_refuse_it(deed, zhou, mei, monkeypatch):
+    proposal = ask(zhou)
+    Concerning(monkeypatch, mei)
+
+    with pytest.raises(proposing.OwnAct):
+        approve(proposal, mei)
+    assert Proposal.objects.get().state == "asked"
+
+    assert proposing.decide(proposal, approves=False, by=mei, at=LATER).state == "refused"
+
+
+@pytest.mark.parametrize("who", ["zhou", "mei"])
+def test_what_concerns_one_of_the_two_is_not_done_though_approved(  # noqa: PLR0917
+    deed, zhou, mei, house, monkeypatch, who
+):
+    proposal = sign(house, approve(ask(zhou), mei))
+    Concerning(monkeypatch, {"zhou": zhou, "mei": mei}[who])
+
+    proposing.carry_out(proposal, at=LATER)
+
+    assert (proposal.state, deed.done) == ("failed", 0)
+    assert proposing.why_failed(proposal) == "proposal_own_act"
+
+
+def test_an_approval_nobody_carried_out_within_thirty_days_is_over(deed, zhou, mei, house):
+    proposal = sign(house, approve(ask(zhou), mei))
+    late = LATER + timedelta(days=30)
+
+    assert proposing.expire(at=late - timedelta(seconds=1)) == 0
+    assert proposing.carry_out_approved(at=late) == []
+    with pytest.raises(proposing.Expired):
+        proposing.carry_out(proposal, at=late)
+    assert (proposing.expire(at=late), proposing.expire(at=late)) == (1, 0)
+
+    proposal.refresh_from_db()
+    assert (proposal.state, deed.done) == ("expired", 0)
+    assert told(proposal)[-1] == ("proposal.decide", "", "expired")
+    assert ask(zhou, at=late).state == "asked"
+
+
+@pytest.mark.parametrize("who", ["zhou", "mei"])
+def test_an_approval_of_which_one_person_has_gone_is_over(deed, zhou, mei, house, who):
+    sign(house, approve(ask(zhou), mei))
+    gone = {"zhou": zhou, "mei": mei}[who]
+    assert proposing.expire(at=LATER) == 0
+    gone.is_active = False
+    gone.save()
+
+    assert proposing.expire(at=LATER) == 1
+
+    assert proposing.carry_out_approved(at=LATER) == []
+    assert (Proposal.objects.get().state, deed.done) == ("expired", 0)
+
+
+def test_what_failed_is_a_finding_and_once(deed, zhou, mei, house):
+    deed.refuses_to_be_done = True
+    proposal = do(house, ask(zhou), mei)
+
+    for _ in range(2):
+        alarms.watch(at=LATER)
+
+    finding = Finding.objects.get(kind="proposal-failed")
+    assert (finding.facts["proposal"], finding.facts["code"]) == (str(proposal.pk), "unfit")
+
+
+def test_what_was_done_is_no_finding(deed, zhou, mei, house):
+    do(house, ask(zhou), mei)
+
+    alarms.watch(at=LATER)
+
+    assert not Finding.objects.filter(kind="proposal-failed").exists()
+
+
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("second", [True, False], ids=["two approvals", "one refuses"])
@@ -308,5 +443,4 @@ def test_two_answers_at_once_are_one(deed, zhou, mei, second):
         answers = sum(pool.map(answer, [True, second]))
 
     assert answers == 1
-    assert deed.done == (Proposal.objects.get().state == "done")
-    assert len(told(proposal)) == (3 if deed.done else 2)
+    assert len(told(proposal)) == 2

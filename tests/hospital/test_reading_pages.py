@@ -12,8 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from uuid6 import uuid7
 
-from hospital.audit import merkle, searching, sequencing, standing
+from hospital.audit import canonical, merkle, searching, sequencing, standing
 from hospital.audit.actions import Action
 from hospital.audit.checkpoint import Note
 from hospital.audit.findings import Finding
@@ -65,6 +66,7 @@ def walk(desk, answer, link):
     while answer.context[link]:
         answer = desk.get(reverse(LIST) + answer.context[link])
         seen += listed(answer)
+        assert len(seen) < 1_000  # pages that lead in a circle have no end
     return seen, answer
 
 
@@ -169,6 +171,53 @@ def test_a_leaf_is_found_however_old(desk, house):
     assert old not in listed(asked(desk))
 
 
+def test_a_leaf_is_looked_for_with_all_else_that_is_asked(desk, house):
+    [event] = house.seal()
+    index = Leaf.objects.get(event_id=event).index
+
+    assert listed(asked(desk, index=index, action="session.expire", outcome="success")) == [event]
+    assert listed(asked(desk, index=index, action="auth.login")) == []
+    assert listed(asked(desk, index=index, outcome="denied")) == []
+
+
+def test_forged_times_far_ahead_hide_nothing(desk):
+    written = wrote(60)
+    for n in range(51):
+        insert(f'{{"t":{10**18 + n},"action":"session.expire","outcome":"success"}}', number=n)
+
+    week, _ = walk(desk, asked(desk, action="session.expire"), "older")
+    everything, _ = walk(desk, asked(desk, action="session.expire", span="all"), "older")
+
+    assert week == written[::-1]
+    assert everything[51:] == written[::-1]
+    assert len(everything) == 111
+
+
+@pytest.mark.parametrize("place", ["x", "9" * 40 + ".1", f"{2**63}.1", f"1.{2**63}", "１.２"])
+@pytest.mark.parametrize("end", ["before", "after"])
+def test_a_place_that_is_none_is_not_the_first_page(desk, place, end):
+    wrote(3)
+
+    answer = asked(desk, **{end: place})
+
+    assert listed(answer) == []
+    assert "无法定位这一页" in answer.text
+
+
+def test_an_id_without_its_kind_is_looked_for_in_the_last_week(desk, chen):
+    old = timezone.now() - timedelta(days=20)
+    [event] = wrote(action=Action.STAFF_CHANGE, on=chen, at=old, fields=["role"])
+    whom = {"object_id": str(chen.pk)}
+
+    assert listed(asked(desk, **whom)) == []
+    assert listed(asked(desk, **whom, object_type="accounts.staff")) == [event]
+
+
+def test_a_question_is_asked_in_nobody_elses_transaction():
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        searching.page(Criteria())
+
+
 def test_a_request_is_found_with_all_it_did(desk):
     answer = asked(desk)
 
@@ -203,6 +252,11 @@ def test_only_the_last_week_is_looked_at_until_somebody_asks_for_more(desk):
         {"object_id": "%' OR 1=1 --"},
         {"object_type": "nowhere.nothing"},
         {"object_type": "a.b.c"},
+        {"object_type": "\0"},
+        {"object_type": "张三"},
+        {"object_type": "x" * 129},
+        {"object_id": "\0"},
+        {"request": "\0"},
         {"span": "1000000"},
         {"action": "retired.tag"},
     ],
@@ -222,7 +276,7 @@ def test_reading_is_on_record_without_what_was_looked_for(desk, zhou, chen):
     assert read.actor_id == str(zhou.pk)
     assert facts == {
         "count": 0,
-        "filters": ["actor", "object_id"],
+        "filters": ["actor", "object_id", "since", "until"],
         "route": "audit_event_changelist",
     }
     assert "secret-7" not in read.payload
@@ -397,8 +451,8 @@ def test_a_forged_line_stops_no_page(desk, payload):
     assert "校验码不符" in answers[1].text
 
 
-def insert(payload):
-    values = [UUID(int=7).hex, payload, b"x", 1]
+def insert(payload, *, number=7):
+    values = [UUID(int=number).hex, payload, b"x", 1]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, %s)", values
@@ -444,6 +498,36 @@ def test_the_standing_follows_the_log(house):
     assert then.unwitnessed_seconds == 0
     assert then.anchored == {"file": 120}
     assert then.verified is None
+
+
+def test_a_verification_that_somebody_forged_says_nothing(house):
+    facts = {"is_full": True, "is_anchored": True, "size": 9, "count": 9, "findings": 0}
+    with transaction.atomic():
+        genuine = record(Action.AUDIT_VERIFY, by=SYSTEM, on=None, at=house.now, **facts)
+        record(Action.AUDIT_VERIFY, by=SYSTEM, on=None, at=house.now + timedelta(days=400), **facts)
+    line = json.loads(genuine.payload) | {"uid": str(uuid7()), "t": genuine.at_us + 1}
+    Event(uid=UUID(line["uid"]), payload=canonical.line(line), mac=b"x" * 32, mac_key=1).save()
+
+    then = standing.standing(house.now + timedelta(hours=1))
+
+    assert then.verified_at == house.now
+
+
+@pytest.mark.postgresql
+def test_times_without_end_do_not_keep_the_standing_from_being_told(house):
+    house.seal()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_anchor (size, sink, at, receipt) VALUES (1, 'file', 'infinity', '')"
+        )
+        cursor.execute(
+            "INSERT INTO audit_checkpoint (size, root, note, created_at)"
+            " VALUES (900, '', '', 'infinity')"
+        )
+
+    then = standing.standing(house.now)
+
+    assert (then.size, then.anchored) == (1, {})
 
 
 def test_a_witness_that_is_away_shows(house):
@@ -515,6 +599,16 @@ def test_the_auditor_settles_a_finding_once_and_on_record(desk, zhou, finding):
     [event] = Event.objects.filter(action="finding.settle")
     assert event.object_id == str(finding.pk)
     assert json.loads(event.payload)["reason"] == "重启了公证进程"
+
+
+def test_a_note_reverses_no_reading(desk, finding):
+    settle = reverse("admin:audit_finding_settle", args=[finding.pk])
+
+    desk.post(settle, {"state": "handled", "note": "a\u202ebc"})
+
+    finding.refresh_from_db()
+    [event] = Event.objects.filter(action="finding.settle")
+    assert finding.note == json.loads(event.payload)["reason"] == "a\ufffdbc"
 
 
 @pytest.mark.parametrize("typed", [{}, {"state": "handled"}, {"state": "open", "note": "x"}])
@@ -605,6 +699,12 @@ def test_home_shows_the_auditor_what_waits(desk, finding):
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("name", ["object_type", "object_id", "request", "actor"])
+def test_a_nul_in_the_address_reaches_no_database(desk, name):
+    assert asked(desk, **{name: "\0"}).status_code == 200
+
+
+@pytest.mark.postgresql
 def test_a_question_that_takes_too_long_is_ended(desk, monkeypatch):
     wrote(3)
     monkeypatch.setattr(searching, "PATIENCE", 1)
@@ -633,7 +733,7 @@ def test_a_question_that_takes_too_long_is_ended(desk, monkeypatch):
 def test_every_question_has_an_index(criteria, index, where):
     wrote(5)
     place = Place(0 if where == "after" else 2**60, 0)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
         with CaptureQueriesContext(connection) as queries:

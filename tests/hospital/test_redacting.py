@@ -13,7 +13,7 @@ from hospital.audit.log import Leaf
 from hospital.audit.models import Event, Redacted
 from hospital.audit.recording import SYSTEM, mac, record
 from hospital.audit.tree import Tree
-from tests.hospital.aged import HERE, NOW, aged, approve, ask_to_redact, faults
+from tests.hospital.aged import HERE, NOW, aged, ask_to_redact, faults, redact
 
 
 @pytest.fixture(autouse=True, params=[HERE])
@@ -38,11 +38,11 @@ def leak(house):
 
 def test_a_leaked_value_goes_and_its_place_stays(house, zhou, mei):
     index = leak(house)
-    before = Tree.load().frontier.root()
+    before = Tree.load()
     leaf = Leaf.objects.get(index=index)
     uid = Event.objects.get(pk=leaf.event_id).uid
 
-    proposal = approve(ask_to_redact(zhou, index), mei)
+    proposal = redact(house, zhou, mei, index)
 
     assert proposal.state == "done"
     event = Event.objects.get(pk=leaf.event_id)
@@ -52,11 +52,11 @@ def test_a_leaked_value_goes_and_its_place_stays(house, zhou, mei):
     assert (event.action, event.at_us) == (None, None)
     facts = json.loads(Event.objects.on(Redacted.objects.get()).get().payload)["facts"]
     assert (facts["index"], facts["hash"]) == (index, bytes(leaf.hash).hex())
-    assert Tree.load().frontier.root() == before
+    assert Tree.load().root_at(before.size) == before.frontier.root()
 
 
 def test_the_verifier_finds_nothing_wrong_with_that(house, zhou, mei):
-    approve(ask_to_redact(zhou, leak(house)), mei)
+    redact(house, zhou, mei, leak(house))
     house.now = timezone.now()
     house.notary().step(now=house.now)
 
@@ -72,20 +72,60 @@ def test_only_a_line_that_is_there_and_named_by_its_hash(house, zhou, facts):
 
 
 def test_nothing_is_redacted_twice(house, zhou, mei):
-    approve(ask_to_redact(zhou, 3), mei)
+    redact(house, zhou, mei, 3)
 
     with pytest.raises(redacting.NotThere):
         ask_to_redact(zhou, 3)
 
 
 @pytest.mark.parametrize(
-    "action", [Action.AUDIT_PRUNE, Action.PROPOSAL_DECIDE, Action.NOTARY_BEGIN]
+    "action",
+    [
+        Action.AUDIT_PRUNE,
+        Action.PROPOSAL_DECIDE,
+        Action.NOTARY_BEGIN,
+        Action.TRAIL_READ,
+        Action.EXPORT_DOWNLOAD,
+        Action.FINDING_SETTLE,
+        Action.REVIEW_SIGN,
+        Action.FORWARD_RESET,
+        Action.DATABASE_GRANT,
+        Action.ROLE_ASSIGN,
+        Action.STAFF_CHANGE,
+        Action.STEP_UP,
+        Action.ACCESS_DENIED,
+        Action.KEYS_ROTATE_BEGIN,
+        Action.EVIDENCE_COLLECT,
+        Action.REQUEST_ABORT,
+    ],
 )
-def test_what_tells_of_the_trail_itself_is_not_redacted(house, zhou, action):
-    house.now = NOW
-    with transaction.atomic():
-        pk = record(action, by=SYSTEM, on=None, at=house.now).pk
-    house.notary().step(now=house.now)
+def test_what_tells_of_the_trail_or_of_those_who_keep_it_is_not_redacted(house, zhou, action):
+    index = written(house, action, by=SYSTEM)
 
     with pytest.raises(redacting.Protected):
-        ask_to_redact(zhou, Leaf.objects.get(event_id=pk).index)
+        ask_to_redact(zhou, index)
+
+
+def written(house, action, *, by, on=None, **facts):
+    """Write and seal a line; return its index."""
+    house.now = NOW
+    with transaction.atomic():
+        pk = record(action, by=by, on=on, at=house.now, **facts).pk
+    house.notary().step(now=house.now)
+    return Leaf.objects.get(event_id=pk).index
+
+
+def test_nobody_asks_to_redact_what_they_did_or_what_was_done_to_them(house, zhou, mei):
+    for index in (
+        written(house, Action.TERMINAL_RESUME, by=zhou),
+        written(house, Action.TERMINAL_RESUME, by=mei, on=zhou),
+    ):
+        with pytest.raises(proposing.OwnAct):
+            ask_to_redact(zhou, index)
+
+
+def test_nobody_approves_to_redact_what_they_did(house, zhou, mei):
+    proposal = ask_to_redact(zhou, written(house, Action.TERMINAL_RESUME, by=mei))
+
+    with pytest.raises(proposing.OwnAct):
+        proposing.decide(proposal, approves=True, by=mei, at=NOW)

@@ -1,9 +1,14 @@
 """Before a grave act somebody shows once more that it is them."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.cache import caches
+from django.core.cache.backends.db import DatabaseCache
+from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -76,6 +81,67 @@ def test_five_wrong_answers_end_the_session(zhous):
 
     assert answer["Location"].startswith(reverse("admin:login"))
     assert "_auth_user_id" not in zhous.session
+
+
+def test_sessions_of_one_person_share_their_tries(zhous, zhou):
+    others = [Client() for _ in range(4)]
+    for other in others:
+        other.force_login(zhou)
+        assert other.post(page(), {"password": "wrong"}).status_code == 200
+
+    answer = zhous.post(page(), {"password": "wrong"})
+
+    assert answer["Location"].startswith(reverse("admin:login"))
+
+
+def test_when_no_try_is_left_the_right_password_is_none_either(zhous, zhou):
+    for _ in range(5):
+        stepup.attempt(zhou.pk)
+
+    answer = zhous.post(page(), {"password": PASSWORD})
+
+    assert answer["Location"].startswith(reverse("admin:login"))
+    assert told() == [("auth.step_up_failed", "denied")]
+
+
+def test_who_shows_that_it_is_them_has_all_tries_again(zhous, zhou):
+    for _ in range(4):
+        zhous.post(page(), {"password": "wrong"})
+
+    zhous.post(page(), {"password": PASSWORD})
+
+    assert stepup.attempt(zhou.pk) == 4
+
+
+def test_one_persons_tries_are_not_anothers(zhou, mei):
+    for _ in range(5):
+        stepup.attempt(zhou.pk)
+
+    assert stepup.attempt(mei.pk) == 4
+
+
+def at_once(times, act):
+    done, start = [], threading.Barrier(times)
+
+    def run():
+        start.wait()
+        done.append(act())
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(done)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_answers_at_once_have_no_more_tries():
+    assert isinstance(caches["default"], DatabaseCache)  # whose counting is not atomic
+
+    assert at_once(10, lambda: stepup.attempt("zhou")) == [-1] * 5 + [0, 1, 2, 3, 4]
 
 
 def test_anothers_password_is_no_answer(zhous, mei):

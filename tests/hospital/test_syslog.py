@@ -27,6 +27,7 @@ MESSAGE = re.compile(
     r"(?: \ufeff(?P<text>.*))?",
     re.DOTALL,
 )
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 ONE = re.compile(rf' (?P<name>{SD_NAME})="(?P<value>(?:[^"\\\]]|\\["\\\]])*)"')
 
 words = st.text(st.characters(codec="utf-8"), max_size=80)
@@ -64,8 +65,8 @@ def test_every_entry_is_a_message_that_says_what_it_says(entry):
     assert params.pop("index") == str(entry.index)
     assert params.pop("hash") == entry.hash.hex()
     assert params.pop("size") == str(entry.size)
-    assert params.pop("action") == entry.action
-    assert params.pop("outcome") == entry.outcome
+    assert params.pop("action") == CONTROL.sub("\ufffd", entry.action)
+    assert params.pop("outcome") == CONTROL.sub("\ufffd", entry.outcome)
     assert params == ({entry.mark: "1"} if entry.mark else {})
     text = entry.text.encode(errors="replace").decode() if entry.text is not None else None
     assert found["text"] == text

@@ -4,7 +4,6 @@ import base64
 import subprocess
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.core.management import call_command
@@ -42,20 +41,18 @@ def stamper(certified, tmp_path):
 
 
 @pytest.fixture
-def http():
-    with httpx.Client(trust_env=False) as http:
-        yield http
-
-
-@pytest.fixture
-def sink(http, stamper, authority):
-    return TimeStamps(http, stamper.url, rfc3161.certificates(authority.path))
+def sink(stamper, authority):
+    return TimeStamps(stamper.url, rfc3161.certificates(authority.path))
 
 
 @pytest.fixture
 def sealed(house):
     house.seal(3)
     return note(log.Checkpoint.objects.get())
+
+
+def now():
+    return datetime.now(UTC)
 
 
 def roots(authority):
@@ -69,7 +66,7 @@ def away(act):
 
 
 def test_a_note_is_stamped_and_the_stamp_says_when(sealed, sink, stamper, authority):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=now())
 
     said = rfc3161.verify(receipt, sealed, roots(authority))
     assert abs(said - datetime.now(UTC)) < timedelta(seconds=10)
@@ -81,7 +78,7 @@ def test_openssl_checks_it_with_the_note_and_the_authoritys_certificate(
     sealed, sink, authority, tmp_path
 ):
     (tmp_path / "note").write_text(str(sealed))
-    (tmp_path / "note.tsr").write_bytes(base64.b64decode(sink.anchor(sealed)))
+    (tmp_path / "note.tsr").write_bytes(base64.b64decode(sink.anchor(sealed, now=now())))
     command = [
         *("openssl", "ts", "-verify", "-data", "note", "-in", "note.tsr"),
         *("-CAfile", str(authority.path)),
@@ -109,58 +106,84 @@ def test_openssl_checks_it_with_the_note_and_the_authoritys_certificate(
 def test_what_is_no_stamp_of_this_note_is_not_kept(sealed, sink, stamper, manner, reason):
     stamper.manner = manner
 
-    assert reason in away(lambda: sink.anchor(sealed))
+    assert reason in away(lambda: sink.anchor(sealed, now=now()))
 
 
 def test_an_old_answer_is_no_answer(sealed, sink, stamper):
     stamper.manner = "again"
-    sink.anchor(sealed)
+    sink.anchor(sealed, now=now())
 
-    assert "Nonce" in away(lambda: sink.anchor(sealed))
+    assert "Nonce" in away(lambda: sink.anchor(sealed, now=now()))
 
 
 def test_an_authority_that_is_slow_is_not_waited_for(sealed, sink, stamper, monkeypatch):
     monkeypatch.setattr(rfc3161, "PATIENCE", 0.2)
     stamper.manner = "slow"
 
-    assert away(lambda: sink.anchor(sealed)) == "ReadTimeout"
+    assert away(lambda: sink.anchor(sealed, now=now())) == "too slow"
+    stamper.manner = "drips"
+    assert away(lambda: sink.anchor(sealed, now=now())) == "too slow"
 
 
-def test_an_authority_that_is_not_there_is_away(sealed, http, authority):
-    nowhere = TimeStamps(http, "http://127.0.0.1:1/", roots(authority))
+def test_an_authority_that_is_not_there_is_away(sealed, authority):
+    nowhere = TimeStamps("http://127.0.0.1:1/", roots(authority))
 
-    assert away(lambda: nowhere.anchor(sealed)) == "ConnectError"
+    assert away(lambda: nowhere.anchor(sealed, now=now())) == "ConnectError"
 
 
-@pytest.mark.parametrize("how", ["expired", "of another root", "not for time stamps"])
-def test_a_stamp_by_somebody_else_is_not_kept(sealed, http, authority, tmp_path, how):
+@pytest.mark.parametrize("how", ["expired", "of another root"])
+def test_a_stamp_by_somebody_else_is_not_kept(sealed, authority, tmp_path, how):
     other = Authority(tmp_path / "other")
-    stamper = TimeStamper(
-        tmp_path / "wrong",
-        *{
-            "expired": lambda: authority.time_stamper(days=(-5, -2)),
-            "of another root": other.time_stamper,
-            "not for time stamps": lambda: authority.give(
-                "tsa", purpose=ExtendedKeyUsageOID.SERVER_AUTH
-            ),
-        }[how](),
-    )
-    if how == "not for time stamps":  # OpenSSL refuses to be one
-        with pytest.raises(AssertionError, match="purpose"):
-            stamper.answer(stamper._query("00" * 32))
-        return
+    certified = {
+        "expired": lambda: authority.time_stamper(days=(-5, -2)),
+        "of another root": other.time_stamper,
+    }[how]()
 
-    with stamper:
-        sink = TimeStamps(http, stamper.url, roots(authority))
+    with TimeStamper(tmp_path / "wrong", *certified) as stamper:
+        sink = TimeStamps(stamper.url, roots(authority))
 
-        assert "certificate" in away(lambda: sink.anchor(sealed))
+        assert "certificate" in away(lambda: sink.anchor(sealed, now=now()))
+
+
+@pytest.fixture
+def signed(authority, certified, tmp_path):
+    """Return who has its stamps signed by whoever it is, which OpenSSL's authority refuses."""
+
+    def signed(by, *, at=None):
+        return TimeStamper(tmp_path / "cms", *certified, manner="signed", by=by, at=at)
+
+    return signed
+
+
+def test_what_is_signed_by_one_for_time_stamps_is_kept(sealed, authority, signed):
+    with signed(authority.time_stamper()) as stamper:
+        sink = TimeStamps(stamper.url, roots(authority))
+
+        assert rfc3161.verify(sink.anchor(sealed, now=now()), sealed, roots(authority))
+
+
+def test_what_is_signed_by_one_that_is_not_for_time_stamps_is_not_kept(sealed, authority, signed):
+    by = authority.give("server", purpose=ExtendedKeyUsageOID.SERVER_AUTH)
+    with signed(by) as stamper:
+        sink = TimeStamps(stamper.url, roots(authority))
+
+        assert "certificate" in away(lambda: sink.anchor(sealed, now=now()))
+
+
+@pytest.mark.parametrize("hours", [12, -3 * 24])
+def test_a_stamp_of_another_time_is_not_kept(sealed, authority, signed, hours):
+    by = authority.time_stamper(days=(-5, 1) if hours > 0 else (-5, -2))
+    with signed(by, at=now() + timedelta(hours=hours)) as stamper:
+        sink = TimeStamps(stamper.url, roots(authority))
+
+        assert away(lambda: sink.anchor(sealed, now=now())) == "another time"
 
 
 # Kept
 
 
 def test_a_stamp_is_over_the_signatures_there_were(sealed, sink, authority, house):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=now())
     line = house.desk.signer.line(sealed.body, at=1_763_625_600)
 
     later = sealed.with_lines([line])
@@ -170,7 +193,7 @@ def test_a_stamp_is_over_the_signatures_there_were(sealed, sink, authority, hous
 
 @pytest.mark.parametrize("change", ["another note", "a bit", "not base64", "nothing"])
 def test_a_changed_receipt_is_found(sealed, sink, authority, change):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=now())
     der = bytearray(base64.b64decode(receipt))
     der[-20] ^= 1
     changed = {
@@ -186,7 +209,7 @@ def test_a_changed_receipt_is_found(sealed, sink, authority, change):
 
 
 def test_no_octet_of_a_receipt_can_be_changed_so_that_it_says_another_time(sealed, sink, authority):
-    receipt = sink.anchor(sealed)
+    receipt = sink.anchor(sealed, now=now())
     said = rfc3161.verify(receipt, sealed, roots(authority))
     der = base64.b64decode(receipt)
 
@@ -201,6 +224,7 @@ def test_no_octet_of_a_receipt_can_be_changed_so_that_it_says_another_time(seale
 
 
 def test_the_notary_asks_every_ten_minutes_and_keeps_what_it_gets(house, sink, authority):
+    house.now = now() - timedelta(minutes=10)
     works = Notary(house.signer, house.mark, now=house.now, sinks=[sink])
     house.write(2)
     works.step(now=house.now)
@@ -222,12 +246,14 @@ def test_receipts_that_are_kept_are_checked(house, sink, authority, settings):
     for _ in range(3):
         house.seal()
     first, second, third = map(note, log.Checkpoint.objects.order_by("size"))
-    log.Anchor.objects.create(size=1, sink="rfc3161", at=house.now, receipt=sink.anchor(first))
+    log.Anchor.objects.create(
+        size=1, sink="rfc3161", at=house.now, receipt=sink.anchor(first, now=now())
+    )
     wrong = log.Anchor.objects.create(
-        size=2, sink="rfc3161", at=house.now, receipt=sink.anchor(third)
+        size=2, sink="rfc3161", at=house.now, receipt=sink.anchor(third, now=now())
     )
     lost = log.Anchor.objects.create(
-        size=9, sink="rfc3161", at=house.now, receipt=sink.anchor(second)
+        size=9, sink="rfc3161", at=house.now, receipt=sink.anchor(second, now=now())
     )
 
     found = list(checking.faults())

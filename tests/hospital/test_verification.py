@@ -3,12 +3,13 @@
 import json
 import re
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from uuid6 import uuid7
 
 from hospital.audit import (
     anchoring,
@@ -26,7 +27,8 @@ from hospital.audit.checkpoint import Checkpoint, Note, Signer
 from hospital.audit.merkle import leaf_hash, root_of
 from hospital.audit.models import Event
 from hospital.audit.notary import Refused
-from hospital.audit.recording import SYSTEM, record
+from hospital.audit.proposals import Proposal
+from hospital.audit.recording import SYSTEM, Actor, record
 from tests.hospital.notarised import BOTH, House, note, tamper
 
 
@@ -430,100 +432,275 @@ def test_a_tile_before_its_time_changes_nothing(house):
 # What two people allowed
 
 
-def allow(house, action, **facts):
-    """Record what two people had done, as the verbs of keeping do."""
-    digest = {"sha256": "0" * 64} if action is Action.AUDIT_PRUNE else {}
+def agreed(house, action, *, asker="lin", decider="wang", outcome="success", **facts):
+    """Record that two people wanted it, and have that sealed; return the proposal's id."""
+    proposal = Proposal(id=uuid7())
+    kind = action.value.tag
+    asks, decides = (Actor("staff", one, "x") for one in (asker, decider))
+    how = {"on": proposal, "at": house.now, "outcome": outcome, "kind": kind}
     with transaction.atomic():
-        record(action, by=SYSTEM, on=None, at=house.now, **digest, **facts)
+        record(Action.PROPOSAL_ASK, by=asks, reason="x", **how, **facts)
+        record(Action.PROPOSAL_DECIDE, by=decides, decision="approved", **how)
+    house.notary().step(now=house.now)
+    return proposal.pk
 
 
-def prune(house, start, end):
+def tell(house, action, **facts):
+    """Record what was done, as the verbs of keeping do."""
+    if action is Action.AUDIT_PRUNE:
+        facts = {"sha256": "0" * 64, "count": 0, **facts}
+    with transaction.atomic():
+        record(action, by=SYSTEM, on=None, at=house.now, **facts)
+
+
+def stored(proposal):
+    return proposal if connection.vendor == "postgresql" else proposal.hex
+
+
+def archive(house, start, end):
     tamper(
-        "DELETE FROM audit_event WHERE id IN"
-        ' (SELECT event_id FROM audit_leaf WHERE "index" >= %s AND "index" < %s)',
-        [start, end],
+        'INSERT INTO audit_archive (start, "end", root, name, size, sha256, sm3, at)'
+        " VALUES (%s, %s, %s, 'x', 1, 'x', 'x', %s)",
+        [start, end, b"x", house.now],
     )
-    proposal = uuid4() if connection.vendor == "postgresql" else uuid4().hex
+
+
+def prune(house, start, end, *, kept=(), proposal=None, is_archived=True):
+    """Do what the verb does half a year later, but for the event that tells of it."""
+    if proposal is None:
+        house.later(days=200)
+        proposal = agreed(house, Action.AUDIT_PRUNE, start=start, end=end)
+    if is_archived:
+        archive(house, start, end)
+    for place in set(range(start, end)) - set(kept):
+        tamper(
+            "DELETE FROM audit_event WHERE id ="
+            ' (SELECT event_id FROM audit_leaf WHERE "index" = %s)',
+            [place],
+        )
     tamper(
         'INSERT INTO audit_pruned (start, "end", archive, proposal, at) VALUES (%s, %s, 1, %s, %s)',
-        [start, end, proposal, house.now],
+        [start, end, stored(proposal), house.now],
     )
+    return proposal
 
 
-def redact(house, place):
+def redact(house, place, *, proposal=None):
+    """Do what the verb does, but for the row and the event; return what they state."""
     leaf = log.Leaf.objects.get(index=place)
-    text = canonical.line({"redacted": bytes(leaf.hash).hex(), "v": 1})
+    hash_ = bytes(leaf.hash).hex()
+    proposal = proposal or agreed(house, Action.AUDIT_REDACT, index=place, hash=hash_)
+    text = canonical.line({"redacted": hash_, "v": 1})
     tamper(
         "UPDATE audit_event SET payload = %s, mac = %s WHERE id = %s",
         [text, recording.mac(text), leaf.event_id],
     )
-    return bytes(leaf.hash).hex()
+    return {"index": place, "hash": hash_, "proposal": proposal}
 
 
-def list_redacted(house, place):
-    proposal = uuid4() if connection.vendor == "postgresql" else uuid4().hex
+def list_redacted(house, place, proposal):
     tamper(
         'INSERT INTO audit_redacted ("index", proposal, at) VALUES (%s, %s, %s)',
-        [place, proposal, house.now],
+        [place, stored(proposal), house.now],
     )
 
 
+UNSAID = "封存序号 0 至 7 的留痕已清理，留痕中却没有批准清理的记录"
+
+
 def test_what_was_pruned_as_the_trail_says_is_no_finding(house):
-    prune(house, 0, 8)
-    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
-    assert house.verify().is_intact  # though it waits for its place
+    proposal = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    assert said(house.verify()) == []  # though it waits for its place
 
     house.seal()
     verdict = house.verify(anchors=anchors(house))
 
     assert said(verdict) == []
-    assert (verdict.pruned, verdict.anchored, verdict.sealed) == (8, 1, 27)
+    assert (verdict.pruned, verdict.anchored, verdict.sealed) == (8, 2, 29)
 
 
 def test_what_was_pruned_and_no_event_says_so_is_found(house):
     prune(house, 0, 8)
 
-    assert said(house.verify()) == ["封存序号 0 至 7 的留痕已清理，留痕中却没有批准清理的记录"]
+    assert said(house.verify()) == [UNSAID]
     assert house.verify().pruned == 0
 
 
-def test_an_event_of_another_range_allows_nothing(house):
-    prune(house, 0, 8)
-    allow(house, Action.AUDIT_PRUNE, start=0, end=7)
-    allow(house, Action.AUDIT_PRUNE, start=1, end=8)
+@pytest.mark.parametrize(
+    "facts",
+    [{"start": 1}, {"end": 7}, {"proposal": "other"}, {"count": "0"}, {"start": False}],
+    ids=["start", "end", "proposal", "a count that is none", "a start that is none"],
+)
+def test_an_event_that_names_something_else_allows_nothing(house, facts):
+    proposal = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, **{"start": 0, "end": 8, "proposal": proposal, **facts})
     house.seal()
 
     assert house.kinds() == ["pruned"]
 
 
+def test_a_row_of_another_proposal_allows_nothing(house):
+    pruned, facts = prune(house, 0, 3, proposal=uuid7()), redact(house, 3)
+    list_redacted(house, 3, pruned)
+    house.later(days=200)
+    wanted = agreed(house, Action.AUDIT_PRUNE, start=0, end=3)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=3, proposal=wanted)
+    tell(house, Action.AUDIT_REDACT, **facts)
+    house.seal()
+
+    assert house.kinds() == ["pruned", "redacted"]
+
+
+def test_a_pruning_that_failed_allows_nothing(house):
+    proposal = prune(house, 0, 8)
+    facts = {"start": 0, "end": 8, "proposal": proposal, "count": 0}
+    with transaction.atomic():
+        record(Action.AUDIT_PRUNE, by=SYSTEM, on=None, at=house.now, outcome="failed", **facts)
+    house.seal()
+
+    assert said(house.verify()) == [UNSAID]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"decider": "lin"}, {"outcome": "denied"}, {"end": 9}, {"asker": ""}],
+    ids=["one person", "not done", "another range", "nobody"],
+)
+def test_what_two_people_did_not_want_is_found(house, how):
+    house.later(days=200)
+    proposal = agreed(house, Action.AUDIT_PRUNE, **{"start": 0, "end": 8, **how})
+    prune(house, 0, 8, proposal=proposal)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    house.seal()
+
+    assert said(house.verify()) == [UNSAID]
+
+
+def test_what_two_people_wanted_only_afterwards_is_found(house):
+    house.later(days=200)
+    done = uuid7()
+    prune(house, 0, 8, proposal=done)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=done)
+    house.seal()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(f"{__name__}.uuid7", lambda: done)
+        agreed(house, Action.AUDIT_PRUNE, start=0, end=8)
+
+    assert said(house.verify()) == [UNSAID]
+
+
+def test_what_was_withdrawn_before_it_was_done_is_found(house):
+    house.later(days=200)
+    proposal = agreed(house, Action.AUDIT_PRUNE, start=0, end=8)
+    with transaction.atomic():
+        record(
+            Action.PROPOSAL_DECIDE, by=Actor("staff", "lin", "x"), on=Proposal(id=proposal),
+            at=house.now, kind="audit.prune", decision="withdrawn",
+        )  # fmt: skip
+    house.seal()
+    prune(house, 0, 8, proposal=proposal)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    house.seal()
+
+    assert said(house.verify()) == [UNSAID]
+
+
+@pytest.mark.parametrize("action", ["proposal.ask", "proposal.decide"])
+def test_what_somebody_without_the_key_says_two_people_wanted_is_found(house, action):
+    proposal = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    house.seal()
+    assert house.verify().is_intact
+
+    tamper("UPDATE audit_event SET mac = %s WHERE action = %s", [b"x", action])
+
+    assert house.kinds() == ["mac", "pruned"]
+
+
+def test_what_is_not_half_a_year_old_is_not_to_be_pruned(house):
+    house.later(days=150)
+    proposal = agreed(house, Action.AUDIT_PRUNE, start=0, end=8)
+    prune(house, 0, 8, proposal=proposal)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    house.seal()
+
+    assert said(house.verify()) == [UNSAID]
+
+
+def test_what_is_not_archived_is_not_to_be_pruned(house):
+    proposal = prune(house, 0, 8, is_archived=False)
+    archive(house, 0, 5)
+    archive(house, 6, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
+    house.seal()
+    assert said(house.verify()) == [UNSAID]
+
+    archive(house, 5, 6)
+
+    assert house.verify().is_intact
+
+
+def test_what_a_pruning_left_is_not_to_go_afterwards(house):
+    proposal = prune(house, 0, 8, kept=[3, 5])
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal, count=2)
+    house.seal()
+    assert house.verify().is_intact
+
+    tamper("DELETE FROM audit_event WHERE id = %s", [at(5)])
+
+    assert said(house.verify()) == ["封存序号 0 至 7 清理后应保留 2 条留痕，现在最多 1 条"]
+
+
 def test_an_event_without_its_row_allows_nothing(house):
     gone = at(3)
+    house.later(days=200)
+    proposal = agreed(house, Action.AUDIT_PRUNE, start=0, end=8)
+    archive(house, 0, 8)
     tamper("DELETE FROM audit_event WHERE id = %s", [gone])
-    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
 
     assert said(house.verify()) == [f"留痕 {gone} 在封存之后被删除"]
 
 
 def test_an_event_before_the_range_it_names_allows_nothing(house):
-    allow(house, Action.AUDIT_PRUNE, start=26, end=28)
+    proposal = agreed(house, Action.AUDIT_PRUNE, start=28, end=30)
+    tell(house, Action.AUDIT_PRUNE, start=28, end=30, proposal=proposal)
     house.seal(2)
-    prune(house, 26, 28)
+    prune(house, 28, 30, proposal=proposal)
 
     assert house.kinds() == ["pruned"]
 
 
 def test_an_event_whose_code_is_wrong_allows_nothing(house):
-    prune(house, 0, 8)
-    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    proposal = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
     pk = Event.objects.latest("id").pk
     tamper("UPDATE audit_event SET mac = %s WHERE id = %s", [b"x", pk])
 
     assert house.kinds() == ["mac", "pruned"]
 
 
-def test_beyond_what_was_pruned_a_missing_event_is_found(house):
+@pytest.mark.parametrize("facts", [[], None, {"start": ["a"], "end": 3}, {"end": 2**80}, "absent"])
+@pytest.mark.parametrize("action", ["audit.prune", "audit.redact", "notary.begin"])
+def test_an_event_that_states_nonsense_allows_nothing(house, action, facts):
     prune(house, 0, 8)
-    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    row = Event.objects.get(pk=at(20))
+    uid = "01234567-89ab-7def-8123-456789abcdef"
+    line = {**json.loads(row.payload), "action": action, "facts": facts, "uid": uid}
+    line["t"] += 200 * 86_400 * 10**6
+    if facts == "absent":
+        del line["facts"]
+    text = canonical.line(line)
+    Event(uid=UUID(uid), payload=text, mac=recording.mac(text), mac_key=1).save()
+    house.seal()
+
+    assert said(house.verify()) == [UNSAID]
+
+
+def test_beyond_what_was_pruned_a_missing_event_is_found(house):
+    proposal = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=proposal)
     gone = at(8)
     tamper("DELETE FROM audit_event WHERE id = %s", [gone])
 
@@ -531,20 +708,20 @@ def test_beyond_what_was_pruned_a_missing_event_is_found(house):
 
 
 def test_the_record_of_a_pruning_is_not_to_be_pruned(house):
-    prune(house, 0, 8)
-    allow(house, Action.AUDIT_PRUNE, start=0, end=8)
+    first = prune(house, 0, 8)
+    tell(house, Action.AUDIT_PRUNE, start=0, end=8, proposal=first)
     house.seal(4)
-    prune(house, 8, 28)
-    allow(house, Action.AUDIT_PRUNE, start=8, end=28)
+    second = prune(house, 8, 32)
+    tell(house, Action.AUDIT_PRUNE, start=8, end=32, proposal=second)
     house.seal()
 
-    assert said(house.verify()) == ["封存序号 0 至 7 的留痕已清理，留痕中却没有批准清理的记录"]
+    assert said(house.verify()) == [UNSAID]
 
 
 def test_what_was_covered_as_the_trail_says_is_no_finding(house):
-    hash_ = redact(house, 3)
-    list_redacted(house, 3)
-    allow(house, Action.AUDIT_REDACT, index=3, hash=hash_)
+    facts = redact(house, 3)
+    list_redacted(house, 3, facts["proposal"])
+    tell(house, Action.AUDIT_REDACT, **facts)
     house.seal()
 
     verdict = house.verify(anchors=anchors(house))
@@ -553,31 +730,159 @@ def test_what_was_covered_as_the_trail_says_is_no_finding(house):
     assert verdict.redacted == 1
 
 
-def test_what_was_covered_and_no_event_says_so_is_found(house):
-    redact(house, 3)
-    list_redacted(house, 3)
-    allow(house, Action.AUDIT_REDACT, index=3, hash="0" * 64)
-    allow(house, Action.AUDIT_REDACT, index=4, hash="0" * 64)
+def covered(house):
+    return [f"留痕 {at(3)} 的内容已遮盖，留痕中却没有批准遮盖的记录"]
 
-    assert said(house.verify()) == [f"留痕 {at(3)} 的内容已遮盖，留痕中却没有批准遮盖的记录"]
+
+def test_what_was_covered_and_no_event_says_so_is_found(house):
+    facts = redact(house, 3)
+    list_redacted(house, 3, facts["proposal"])
+    tell(house, Action.AUDIT_REDACT, **{**facts, "hash": "0" * 64})
+    tell(house, Action.AUDIT_REDACT, **{**facts, "index": 4})
+    tell(house, Action.AUDIT_REDACT, **{**facts, "proposal": uuid7()})
+
+    assert said(house.verify()) == covered(house)
+
+
+def test_what_was_covered_and_two_people_did_not_want_it_is_found(house):
+    facts = redact(house, 3, proposal=uuid7())
+    list_redacted(house, 3, facts["proposal"])
+    tell(house, Action.AUDIT_REDACT, **facts)
+    house.seal()
+
+    assert said(house.verify()) == covered(house)
 
 
 def test_what_was_covered_and_no_row_says_so_is_found(house):
-    hash_ = redact(house, 3)
-    allow(house, Action.AUDIT_REDACT, index=3, hash=hash_)
+    tell(house, Action.AUDIT_REDACT, **redact(house, 3))
 
     assert house.kinds() == ["columns", "leaf"]
 
 
 def test_a_cover_over_another_hash_is_found(house):
-    redact(house, 3)
+    facts = redact(house, 3)
     tamper(
         "UPDATE audit_event SET payload = replace(payload, 'redacted\":\"', 'redacted\":\"0')"
         " WHERE id = %s", [at(3)],
     )  # fmt: skip
-    list_redacted(house, 3)
+    list_redacted(house, 3, facts["proposal"])
 
     assert house.kinds() == ["columns", "leaf", "mac"]
+
+
+# Whose signature it is
+
+
+def test_the_key_of_a_log_that_was_left_behind_signs_nothing_new(house, tmp_path, settings):
+    new = House(tmp_path, origin=f"{house.origin}/2", now=house.now)
+    new.seal(5)
+    settings.TRAIL_ORIGIN = new.origin
+    both = [house.signer.verifier, new.signer.verifier]
+    assert said(new.verify(verifiers=both)) == []
+
+    root = bytes(log.Checkpoint.objects.get(size=31).root)
+    body = Checkpoint(house.origin, 31, root).body()
+    signed = str(Note(body, (house.signer.line(body),)))
+    tamper("UPDATE audit_checkpoint SET note = %s WHERE size = 31", [signed])
+
+    assert said(new.verify(verifiers=both)) == [
+        "最近的检查点（31 条）不是以 TRAIL_ORIGIN 的名称签名的",
+        "检查点（31 条）以旧日志的名称签名，超出了旧日志的范围",
+    ]
+
+
+def test_an_old_log_ends_where_the_new_one_says(house, tmp_path, settings):
+    new = House(tmp_path, origin=f"{house.origin}/2", now=house.now)
+    for count in (5, 5):
+        new.seal(count)
+    settings.TRAIL_ORIGIN = new.origin
+    row = log.Checkpoint.objects.get(size=31)
+    body = Checkpoint(house.origin, 31, bytes(row.root)).body()
+    signed = str(Note(body, (house.signer.line(body),)))
+
+    tamper("UPDATE audit_checkpoint SET note = %s WHERE size = 31", [signed])
+
+    assert said(new.verify(verifiers=[house.signer.verifier, new.signer.verifier])) == [
+        "检查点（31 条）以旧日志的名称签名，超出了旧日志的范围"
+    ]
+
+
+def late(house, *lines_, size=27):
+    for line in lines_:
+        tamper(
+            "INSERT INTO audit_anchor (size, sink, at, receipt) VALUES (%s, 'witness', %s, %s)",
+            [size, house.now, line],
+        )
+
+
+def test_a_forged_cosignature_beside_the_witness_own_changes_nothing(house):
+    house.is_witness_away = True
+    house.seal(2)
+    body = note(log.Checkpoint.objects.get(size=27)).body
+    seconds = int(house.now.timestamp())
+    genuine, forged = (house.desk.signer.line(one, at=seconds) for one in (body, f"{body}x\n"))
+    late(house, forged, genuine, forged, forged + genuine)
+    house.later(minutes=20)
+
+    assert said(house.verify(verifiers=house.verifiers)) == []
+
+
+@pytest.mark.parametrize("seconds", [2**63, 2**64 - 1, None], ids=str)
+def test_a_cosignature_of_the_future_is_found(house, seconds):
+    house.seal(2)
+    ahead = int((house.now + timedelta(minutes=6)).timestamp())
+    body = note(log.Checkpoint.objects.get(size=27)).body
+    late(house, house.desk.signer.line(body, at=seconds or ahead))
+
+    assert said(house.verify(verifiers=house.verifiers)) == ["见证方签名的时间在将来"]
+
+
+# What a column cannot hold
+
+
+def test_an_anchor_of_a_time_that_never_comes_is_found(house):
+    never = "infinity" if connection.vendor == "postgresql" else "soon"
+    tamper("INSERT INTO audit_anchor (size, sink, at, receipt) VALUES (1, 'file', %s, '')", [never])
+
+    assert house.kinds(verifiers=house.verifiers[:1]) == ["anchor"]
+
+
+def test_a_checkpoint_of_a_time_that_never_comes_is_found(house):
+    never = "infinity" if connection.vendor == "postgresql" else "soon"
+    tamper("UPDATE audit_checkpoint SET created_at = %s WHERE size = 20", [never])
+
+    assert "检查点（20 条）的时间不是时间" in said(house.verify())
+
+
+@pytest.mark.parametrize("value", ["x'00'", "'x'", "1.5", "x'ff'"])
+def test_a_leaf_of_what_is_no_number_is_found(house, value):
+    if connection.vendor != "sqlite":
+        pytest.skip("a number is a number there")
+    tamper(f"INSERT INTO audit_leaf VALUES (25, {value}, x'00')")  # noqa: S608
+
+    assert said(house.verify()) == ["封存序号 25 的事件编号不是数"]
+
+
+def test_a_receipt_that_is_no_text_is_read_past(house):
+    if connection.vendor != "sqlite":
+        pytest.skip("a text is a text there")
+    house.seal(2, witnessed=True)
+    for size, receipt in (("27", "CAST(x'ff' AS TEXT)"), ("'x'", "x'00'"), ("x'00'", "'x'")):
+        tamper(
+            "INSERT INTO audit_anchor (size, sink, at, receipt)"  # noqa: S608
+            f" VALUES ({size}, 'witness', '2026-11-20 08:00:00', {receipt})"
+        )
+
+    assert house.kinds(verifiers=house.verifiers) == ["anchor"]
+    assert house.verify().kinds["anchor"] == 2
+
+
+def test_an_event_of_the_future_that_waits_is_found(house):
+    house.later(minutes=6)
+    [ahead] = house.write()
+    house.later(minutes=-6)
+
+    assert said(house.verify()) == [f"留痕 {ahead} 的时间在将来"]
 
 
 # What waits too long
@@ -695,7 +1000,7 @@ def recorded():
 
 def test_the_command_says_that_without_an_anchor_it_proves_less(configured, house, capsys):
     assert verify() == 0
-    assert "仅自洽：没有外部锚点" in capsys.readouterr().out
+    assert "没有外部锚点可比对" in capsys.readouterr().out
 
     assert verify("--anchor", str(house.anchor_file.path)) == 0
     out = capsys.readouterr().out

@@ -11,6 +11,13 @@ from hospital.audit.exports import Export
 from hospital.errors import Refusal
 
 TIME, PLACES, FILTERED = "time", "places", "filtered"
+_VALUES: Final = ("action", "actor", "object_type", "object_id", "outcome", "request")
+_READ: Final = {  # what of the form each kind is made of
+    TIME: {"since", "until"},
+    PLACES: {"first", "last"},
+    FILTERED: {"since", "until", *_VALUES},
+}
+_ALL: Final = ("since", "until", "first", "last", *_VALUES)
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -56,6 +63,13 @@ class Asking(Query):
         return asked
 
     def _selected(self, asked: dict[str, Any]) -> Selection:
+        ignored = [
+            f"“{self.fields[name].label}”"
+            for name in _ALL
+            if asked[name] not in {"", None} and name not in _READ[asked["kind"]]
+        ]
+        if ignored:
+            raise forms.ValidationError(f"这种范围不看{'、'.join(ignored)}：请清空，或改选范围")
         end = asked["until"] + _MINUTE if asked["until"] else None
         if asked["kind"] == PLACES:
             if asked["first"] is None or asked["last"] is None:
@@ -63,11 +77,4 @@ class Asking(Query):
             return Range(asked["first"], asked["last"] + 1)
         if asked["kind"] == TIME:
             return Range.between(asked["since"], end)
-        return Filters(
-            begin=asked["since"],
-            end=end,
-            **{
-                name: asked[name]
-                for name in ("action", "actor", "object_type", "object_id", "outcome", "request")
-            },
-        )
+        return Filters(begin=asked["since"], end=end, **{name: asked[name] for name in _VALUES})

@@ -24,10 +24,11 @@ from hospital.audit.models import Event
 from hospital.audit.reading import encoded
 from hospital.audit.recording import record
 from hospital.audit.searching import Page, Place, TooSlow
-from hospital.audit.stated import moment
+from hospital.audit.times import moment
 from hospital.roles import May
 
 SLOW = "查询超过 5 秒，已停止。请缩小时间范围，或加上行为人、对象等条件"
+NOWHERE = "地址不完整，无法定位这一页，请重新查找"
 BADGES = {
     State.PENDING: "authorized",
     State.UNSETTLED: "unrecognised",
@@ -78,9 +79,12 @@ class EventAdmin(GrantedAdmin):
             raise PermissionDenied
         query, now = Query(request.GET), timezone.now()
         page, rows, problem = Page([]), list[Row](), ""
-        if query.is_valid():
+        begin = {end: text for end in ("before", "after") if (text := request.GET.get(end))}
+        places = {end: Place.parse(text) for end, text in begin.items()}
+        if None in places.values():
+            problem = NOWHERE
+        elif query.is_valid():
             criteria = query.criteria(now)
-            places = {end: Place.parse(request.GET.get(end, "")) for end in ("before", "after")}
             try:
                 page = searching.page(criteria, **places)
                 rows = _rows(page.events)

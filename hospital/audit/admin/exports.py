@@ -1,6 +1,7 @@
 """Copies of the trail: an auditor asks and fetches, the security administrator knows."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -9,6 +10,7 @@ from django.http import (
     FileResponse,
     HttpRequest,
     HttpResponse,
+    HttpResponseBadRequest,
     HttpResponseBase,
     HttpResponseNotAllowed,
 )
@@ -142,7 +144,9 @@ class ExportAdmin(GrantedAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         knows = roles.may(request.user, May.SEE_EXPORTS)
-        shown = {"unseen": requests.unseen().count() if knows else 0}
+        newest = requests.unseen().order_by("-pk").first() if knows else None
+        unseen = requests.unseen().filter(pk__lte=newest.pk).count() if newest else 0
+        shown = {"unseen": unseen, "newest": newest}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def add_view(
@@ -189,7 +193,11 @@ class ExportAdmin(GrantedAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        count = requests.see(by=request.user, at=timezone.now())  # type: ignore[arg-type]
+        try:
+            newest = UUID(request.POST.get("newest", ""))
+        except ValueError:
+            return HttpResponseBadRequest()
+        count = requests.see(by=request.user, at=timezone.now(), newest=newest)  # type: ignore[arg-type]
         messages.success(request, f"已阅 {count} 次留痕导出")
         return redirect("admin:audit_export_changelist")
 

@@ -1,6 +1,6 @@
 """What the alarms found, and what the auditor makes of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,11 +20,12 @@ from hospital.admin import GrantedAdmin
 from hospital.audit import alarms, disposition, nightly
 from hospital.audit.admin import people, words
 from hospital.audit.findings import Finding
-from hospital.audit.stated import moment, number
+from hospital.audit.stated import number
+from hospital.audit.times import moment
 from hospital.errors import Refusal
 from hospital.roles import May
 
-TITLES = {rule.kind: rule.title for rule in alarms.RULES} | nightly.TITLES
+TITLES = alarms.TITLES | nightly.TITLES
 SEVERITY_BADGES: dict[str, str] = {
     Finding.Severity.NOTICE: "authorized",
     Finding.Severity.WARNING: "guardian_required",
@@ -114,7 +115,7 @@ class FindingAdmin(GrantedAdmin):
         if isinstance(finding, Finding):
             shown = {
                 "heading": title(finding),
-                "told": told(finding),
+                "told": told(finding, at=timezone.now()),
                 "events_url": events_url(finding),
                 "settlement": Settlement(label_suffix=""),
             }
@@ -150,9 +151,11 @@ def title(finding: Finding) -> str:
     return TITLES.get(finding.kind, finding.kind)
 
 
-def told(finding: Finding) -> list[tuple[str, str]]:
-    """Return the facts of a finding in words."""
-    facts, shown = finding.facts, []
+def told(finding: Finding, *, at: datetime) -> list[tuple[str, str]]:
+    """Return the facts of a finding in words; of an open one, what it has become by now."""
+    facts, shown = dict(finding.facts), []
+    if now := alarms.growth(finding, at=at):
+        facts |= {"count": now.count, "until": now.until}
     for name, label in _NAMES.items():
         if name in facts:
             shown.append(
@@ -187,7 +190,8 @@ def events_url(finding: Finding) -> str:
     actions: frozenset[Any] = getattr(next(rules, None), "actions", frozenset())
     asked = {
         "since": f"{ends[0]:%Y-%m-%dT%H:%M}",
-        "until": f"{ends[1]:%Y-%m-%dT%H:%M}",
+        # What still goes on has no end.
+        "until": "" if finding.state == Finding.State.OPEN else f"{ends[1]:%Y-%m-%dT%H:%M}",
         "actor": facts.get("actor_id", ""),
         "object_type": facts.get("object_type", ""),
         "object_id": facts.get("object_id", ""),

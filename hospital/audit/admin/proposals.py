@@ -6,8 +6,14 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotAllowed,
+)
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -16,14 +22,14 @@ from django.utils.html import format_html
 
 from hospital import roles, stepup
 from hospital.admin import GrantedAdmin
-from hospital.audit import proposing, tasks
+from hospital.audit import proposing
 from hospital.audit.admin import people, words
 from hospital.audit.keeping import pruning, redacting
 from hospital.audit.kept import Archive
 from hospital.audit.log import Leaf
 from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
-from hospital.audit.stated import moment
+from hospital.audit.times import moment
 from hospital.errors import Refusal
 from hospital.roles import May
 
@@ -37,6 +43,9 @@ BADGES = {
     State.DONE: "success",
     State.FAILED: "failed",
 }
+
+
+DECISIONS = frozenset({"approve", "refuse"})
 
 
 class Reason(forms.Form):
@@ -82,6 +91,7 @@ class ProposalAdmin(GrantedAdmin):
         "decider",
         "decided_at",
         "done_at",
+        "failure",
     )
     change_form_template = "admin/audit/proposal/change_form.html"
     change_list_template = "admin/audit/proposal/change_list.html"
@@ -119,6 +129,11 @@ class ProposalAdmin(GrantedAdmin):
         if proposal.state == State.ASKED and proposal.expires_at <= timezone.now():
             badge, shown = "expired", State.EXPIRED.label
         return format_html('<span class="badge badge-{}">{}</span>', badge, shown)
+
+    @admin.display(description="失败原因")
+    def failure(self, proposal: Proposal) -> str:
+        code = proposing.why_failed(proposal)
+        return f"{_sentence(code)}（{code}）" if code else "—"
 
     @admin.display(description="申请人")
     def asker(self, proposal: Proposal) -> str:
@@ -181,35 +196,35 @@ class ProposalAdmin(GrantedAdmin):
             context["archives"] = redacting.holding(leaf.index)
         return self._page(request, "redact", "申请遮盖留痕", **context)
 
-    @stepup.fresh
-    def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+    def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Let the second person decide, who has just shown that it is them."""
-        proposal = get_object_or_404(Proposal, pk=pk)
-        kind = proposing.kind_of(proposal)
+        proposal, kind = _found(pk)
         _demand(request, kind.decides)
+        return self._decided(request, proposal)
+
+    @stepup.fresh
+    def _decided(self, request: HttpRequest, proposal: Proposal) -> HttpResponse:
         if request.method != "POST":
             return self._page(
                 request, "decision", "审批", proposal=proposal, **_shown(request, proposal)
             )
-        approves = request.POST.get("decision") == "approve"
+        decision = request.POST.get("decision")
+        if decision not in DECISIONS:
+            return HttpResponseBadRequest("请选择批准或不批准")
+        approves = decision == "approve"
         try:
-            with transaction.atomic():
-                proposing.decide(
-                    proposal, approves=approves, by=_person(request), at=timezone.now()
-                )
-                if proposal.state == State.APPROVED:
-                    transaction.on_commit(tasks.attend_to_proposals.delay, robust=True)
+            proposing.decide(proposal, approves=approves, by=_person(request), at=timezone.now())
         except Refusal as exc:
             messages.error(request, str(exc))
         else:
             messages.success(request, f"{label(proposal)}：{proposal.get_state_display()}")
-        return redirect("admin:audit_proposal_change", pk)
+        return redirect("admin:audit_proposal_change", proposal.pk)
 
     def withdrawal_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        proposal = get_object_or_404(Proposal, pk=pk)
-        _demand(request, proposing.kind_of(proposal).asks)
+        proposal, kind = _found(pk)
+        _demand(request, kind.asks)
         try:
             proposing.withdraw(proposal, by=_person(request), at=timezone.now())
         except Refusal as exc:
@@ -247,7 +262,9 @@ def told_in_full(proposal: Proposal) -> str:
 
 
 def _shown(request: HttpRequest, proposal: Proposal) -> dict[str, Any]:
-    kind, now = proposing.kind_of(proposal), timezone.now()
+    kind, now = _kind(proposal), timezone.now()
+    if kind is None:  # asked for under an older version
+        return {"heading": label(proposal)}
     waits = proposal.state == State.ASKED and proposal.expires_at > now
     is_asker = proposal.asked_by == request.user.pk
     return {
@@ -256,9 +273,19 @@ def _shown(request: HttpRequest, proposal: Proposal) -> dict[str, Any]:
         "asker": _name(proposal.asked_by),
         "archives": _archives(proposal),
         "is_redaction": proposal.kind == "audit.redact",
+        "line": _line_of(proposal),
+        "is_own": bool(kind.concerned(proposal.facts) & {str(proposal.asked_by)}),
+        "next": _next(kind) if waits or proposal.state == State.APPROVED else "",
         "may_decide": waits and not is_asker and roles.may(request.user, kind.decides),
         "may_withdraw": is_asker and proposal.state in {State.ASKED, State.APPROVED},
     }
+
+
+def _next(kind: proposing.Kind) -> str:
+    """Return what happens once it is approved, in one sentence."""
+    if kind.is_ours():  # the web's account is the worker's
+        return "批准后先封存，封存后执行：由后台进程在一分钟内完成，不能恢复。"
+    return "批准后先封存，封存后执行：由清理账号运行 pruneaudit 完成，不能恢复。"
 
 
 def _archives(proposal: Proposal) -> list[Archive]:
@@ -288,6 +315,39 @@ def _leaf(index: str) -> Leaf | None:
     return Leaf.objects.filter(index=int(index)).first()
 
 
+def _found(pk: UUID) -> tuple[Proposal, proposing.Kind]:
+    proposal = get_object_or_404(Proposal, pk=pk)
+    if (kind := _kind(proposal)) is None:
+        raise Http404
+    return proposal, kind
+
+
+def _kind(proposal: Proposal) -> proposing.Kind | None:
+    """Return what kind of act it is; None if this version knows no such act."""
+    try:
+        return proposing.kind_of(proposal)
+    except KeyError:
+        return None
+
+
+def _sentence(code: str) -> str:
+    """Return what a refusal with this code says; whoever raised it."""
+    kinds = [Refusal]
+    for kind in kinds:
+        if kind.code == code and kind is not Refusal:
+            return kind.message
+        kinds += kind.__subclasses__()
+    return "原因不详"
+
+
+def _line_of(proposal: Proposal) -> dict[str, str]:
+    """Return which line is to be redacted, if it is about that."""
+    if proposal.kind != "audit.redact":
+        return {}
+    leaf = Leaf.objects.filter(index=proposal.facts["index"]).first()
+    return _line(leaf) if leaf else {}
+
+
 def _line(leaf: Leaf) -> dict[str, str]:
     """Return which line it is, and nothing of what it says."""
     event = Event.objects.filter(pk=leaf.event_id).first()
@@ -296,9 +356,18 @@ def _line(leaf: Leaf) -> dict[str, str]:
     return {
         "时间": f"{timezone.localtime(moment(event.at_us)):%Y-%m-%d %H:%M:%S}",
         "行为": event.label,
-        "行为人": _name(event.actor_id),
+        "行为人": _who(event),
+        "对象": f"{words.kind_of_thing(event.object_type or '')} {event.object_id or ''}".strip()
+        or "—",
+        "结果": words.OUTCOMES.get(event.outcome, "—"),
         "编号": str(event.uid),
     }
+
+
+def _who(event: Event) -> str:
+    kind = words.ACTORS.get(event.actor_type, "")
+    name = people.names([event.actor_id]).get(str(event.actor_id), event.actor_id or "")
+    return f"{kind} {name}".strip() or "—"
 
 
 def _name(person: object) -> str:

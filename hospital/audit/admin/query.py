@@ -7,12 +7,14 @@ from django import forms
 from django.apps import apps
 from django.contrib import admin
 
+from hospital.audit import canonical
 from hospital.audit.actions import BY_TAG
 from hospital.audit.admin import people, words
 from hospital.audit.searching import Criteria
 
 SPANS: Final = (("7", "最近 7 天"), ("30", "最近 30 天"), ("366", "最近一年"), ("all", "全部时间"))
 _MINUTE: Final = timedelta(minutes=1)
+_AHEAD: Final = timedelta(days=1)  # of our clock
 _FORMAT: Final = "%Y-%m-%dT%H:%M"
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _LONGEST: Final = 128
@@ -68,18 +70,22 @@ class Query(forms.Form):
         asked = self.cleaned_data
         if asked["since"] or asked["until"]:
             return ""
-        exact = asked["request"] or asked["object_id"] or asked["index"] is not None
+        # The id of a thing has an index together with what kind of thing it is.
+        thing = asked["object_type"] and asked["object_id"]
+        exact = asked["request"] or thing or asked["index"] is not None
         return asked["span"] or ("all" if exact else "7")
 
     def criteria(self, now: datetime) -> Criteria:
         asked = self.cleaned_data
         span = self.span_in_force()
-        since, until = asked["since"], asked["until"]
+        since = asked["since"]
+        until = asked["until"] + _MINUTE if asked["until"] else None
         if span.isdigit():
-            since = now - timedelta(days=int(span))
+            # Forged times lie far ahead, and would hide what happened.
+            since, until = now - timedelta(days=int(span)), now + _AHEAD
         return Criteria(
             since=since,
-            until=until + _MINUTE if until else None,
+            until=until,
             action=asked["action"],
             outcome=asked["outcome"],
             actor=asked["actor"],
@@ -108,6 +114,7 @@ def _things(asked: str) -> list[tuple[str, str]]:
     """Return the kinds of things that have a page, and the one that is asked for."""
     models = filter(admin.site.is_registered, apps.get_models())
     labels = {model._meta.label_lower for model in models}
-    if asked:
-        labels.add(asked[:_LONGEST])
+    if canonical.SLUG.fullmatch(asked):
+        labels.add(asked)
+    labels.discard("")
     return sorted(((one, words.kind_of_thing(one)) for one in labels), key=lambda pair: pair[1])

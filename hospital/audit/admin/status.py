@@ -13,7 +13,7 @@ from hospital.audit.exports import Export
 from hospital.audit.findings import Finding
 from hospital.audit.log import Checkpoint
 from hospital.audit.spans import in_words
-from hospital.audit.standing import Standing, standing
+from hospital.audit.standing import COUNTED, Standing, standing
 from hospital.audit.trail import NotConfigured
 
 RECENT = 10  # checkpoints shown
@@ -73,7 +73,9 @@ def queues() -> list[Fact]:
 
 
 def _lag(stands: Standing) -> Fact:
-    value = f"{stands.pending:,} 条等待封存，最早一条已等待 {in_words(stands.lag_seconds)}"
+    many = stands.pending > COUNTED
+    waiting = f"超过 {COUNTED:,} 条" if many else f"{stands.pending:,} 条"
+    value = f"{waiting}等待封存，最早一条已等待 {in_words(stands.lag_seconds)}"
     if not stands.lag_seconds and not stands.pending:
         value = "没有等待的留痕"
     return Fact("公证", value, *(("failed", "停滞") if stands.is_late else ("success", "正常")))

@@ -10,7 +10,8 @@ from hospital.audit.admin import people, words
 from hospital.audit.models import Event
 from hospital.audit.reading import encoded, octets
 from hospital.audit.recording import mac
-from hospital.audit.stated import moment, said
+from hospital.audit.stated import said
+from hospital.audit.times import moment
 
 Facts = list[tuple[str, str]]
 

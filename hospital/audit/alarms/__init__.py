@@ -4,13 +4,23 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+import structlog
+from django.db import transaction
+
 from hospital.audit.actions import Action, Severity
 from hospital.audit.alarms.bursts import Burst, Of
 from hospital.audit.alarms.conditions import Late, Silent, Told, Unverified
-from hospital.audit.detection import Occasion, detect
+from hospital.audit.alarms.occurring import covered_until
+from hospital.audit.alarms.undone import Undone
+from hospital.audit.detection import Growth, Occasion, detect, grow
 from hospital.audit.findings import Finding
+from hospital.audit.times import micros
 
-__all__ = ["RULES", "Rule", "watch"]
+__all__ = ["FAILED", "RULES", "TITLES", "Rule", "growth", "watch"]
+
+logger = structlog.get_logger(__name__)
+
+FAILED: Final = "rule-failed"  # the kind of a finding about a rule itself
 
 _GRAVE: Final = frozenset(
     action
@@ -30,7 +40,7 @@ class Rule(Protocol):
     def title(self) -> str: ...
     @property
     def severity(self) -> Finding.Severity: ...
-    def occasions(self, at: datetime) -> Iterator[Occasion]: ...
+    def occasions(self, at: datetime) -> Iterator[Occasion | Growth]: ...
 
 
 RULES: Final[Sequence[Rule]] = (
@@ -53,6 +63,11 @@ RULES: Final[Sequence[Rule]] = (
         "patients-read", "短时间内大量查看患者", Finding.Severity.WARNING,
         actions=frozenset({Action.PATIENT_VIEW, Action.PATIENT_SEARCH}), of=Of.ACTOR,
         window=timedelta(hours=1), threshold=120,
+    ),
+    Burst(
+        "patients-listed", "短时间内看到大量患者", Finding.Severity.WARNING,
+        actions=frozenset({Action.PATIENT_VIEW, Action.PATIENT_SEARCH}), of=Of.ACTOR,
+        window=timedelta(hours=1), threshold=1_500, fact="count",
     ),
     Burst(
         "access-denials", "同一人员连续越权访问", Finding.Severity.WARNING,
@@ -84,6 +99,21 @@ RULES: Final[Sequence[Rule]] = (
         ),
         window=timedelta(days=1),
     ),
+    Told(
+        "repair", "绕过系统直接修正了数据", Finding.Severity.ALERT,
+        actions=frozenset({Action.DATABASE_REPAIR}), window=timedelta(days=1),
+    ),
+    Told(
+        "rare-acts", "少见的高风险操作，请核对是否经过批准", Finding.Severity.WARNING,
+        actions=frozenset(
+            {
+                Action.DATABASE_GRANT, Action.FORWARD_RESET,
+                Action.AUDIT_PRUNE, Action.AUDIT_REDACT,
+            }
+        ),
+        window=timedelta(days=1),
+    ),
+    Undone("proposal-failed", "两人批准的事项没能执行", Finding.Severity.WARNING),
     Late("notary-late", "留痕超过 60 秒没有签名", Finding.Severity.ALERT),
     Unverified("unverified", "超过 48 小时没有核验留痕", Finding.Severity.WARNING),
     Silent(
@@ -93,7 +123,49 @@ RULES: Final[Sequence[Rule]] = (
 )  # fmt: skip
 
 
+TITLES: Final = {rule.kind: rule.title for rule in RULES} | {FAILED: "一条告警规则无法执行"}
+
+
 def watch(*, at: datetime) -> int:
-    """Look once by every rule; return how many findings are new."""
-    found = (occasion for rule in RULES for occasion in rule.occasions(at))
-    return sum(detect(occasion, at=at) is not None for occasion in found)
+    """Look once by every rule; return how many findings were raised, anew or again."""
+    return sum(_look(rule, at) for rule in RULES)
+
+
+def growth(finding: Finding, *, at: datetime) -> Growth | None:
+    """Return what an open finding has become by now; None if it is of no kind that grows."""
+    rule = next((one for one in RULES if one.kind == finding.kind), None)
+    is_open = finding.state == Finding.State.OPEN
+    return rule.since(finding, at) if is_open and isinstance(rule, Burst) else None
+
+
+def _look(rule: Rule, at: datetime) -> int:
+    # Whatever a forged event makes of one rule, or of one occasion: all others still look.
+    try:
+        with transaction.atomic():
+            found = list(rule.occasions(at))
+    except Exception as exc:  # noqa: BLE001 (whatever it is, it is told)
+        return _failed(rule, exc, at)
+    return sum(_raise(rule, one, at) for one in found)
+
+
+def _raise(rule: Rule, found: Occasion | Growth, at: datetime) -> int:
+    try:
+        new = grow(found, at=at) if isinstance(found, Growth) else detect(found, at=at)
+    except Exception as exc:  # noqa: BLE001 (whatever it is, it is told)
+        return _failed(rule, exc, at)
+    return int(new is not None)
+
+
+def _failed(rule: Rule, exc: Exception, at: datetime) -> int:
+    # The text of the exception may hold what an event says.
+    logger.error("alarms.rule_failed", kind=rule.kind, error=type(exc).__name__)
+    if covered_until(FAILED, rule.kind, at=at) == at:
+        return 0
+    occasion = Occasion(
+        FAILED,
+        Finding.Severity.ALERT,
+        first=str(micros(at)),
+        about=rule.kind,
+        facts={"kind": rule.kind, "code": type(exc).__name__},
+    )
+    return int(detect(occasion, at=at) is not None)

@@ -6,19 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, TextField
 from django.utils import timezone
 
 from hospital.audit.actions import Action
-from hospital.audit.alarms.occurring import covered_until
-from hospital.audit.detection import Occasion
+from hospital.audit.alarms.occurring import latest
+from hospital.audit.detection import Growth, Occasion
 from hospital.audit.findings import Finding
-from hospital.audit.models import Event, EventQuerySet
-from hospital.audit.stated import micros, name
+from hospital.audit.models import Event, EventQuerySet, PayloadText
+from hospital.audit.stated import name, number
+from hospital.audit.times import micros, moment
 
 NIGHT: Final = (22, 6)  # from this hour to that, local time
 
+_OPEN: Final = 200  # findings of a rule that are looked after
+_DIGITS: Final = 16  # of a number an event may state
+
 Span = tuple[datetime, datetime]
+Groups = dict[tuple[Any, ...], "Group"]
 
 
 class Of(enum.Enum):
@@ -29,9 +34,29 @@ class Of(enum.Enum):
     OBJECT = ("object_type", "object_id")
 
 
+@dataclass
+class Group:
+    """Acts that are counted together: how much they come to, and the first and the last."""
+
+    count: int
+    first: int
+    since: int
+    until: int
+
+    def add(self, other: "Group") -> None:
+        self.count += other.count
+        self.first = min(self.first, other.first)
+        self.since = min(self.since, other.since)
+        self.until = max(self.until, other.until)
+
+
 @dataclass(frozen=True)
 class Burst:
-    """`threshold` or more of `actions` within `window` by, or on, the same."""
+    """
+    `threshold` or more of `actions` within `window` by, or on, the same.
+
+    :param fact: the number that is summed up, where an act counts for more than one
+    """
 
     kind: str
     title: str
@@ -42,38 +67,70 @@ class Burst:
     threshold: int
     by_staff: bool = False
     at_night: bool = False
+    fact: str = ""
 
-    def occasions(self, at: datetime) -> Iterator[Occasion]:
-        """Yield what is above the threshold now and is not one finding already."""
-        span = (at - self.window, at)
-        for start, end in nights(*span) if self.at_night else [span]:
-            for group in self._groups(start, end):
-                about = ":".join(name(group[column]) for column in self.of.value)
-                since = covered_until(self.kind, about, at=at)
-                fresh = [group]
-                if since and since > start:
-                    fresh = list(self._groups(since, end, group))
-                yield from (self._occasion(one, about) for one in fresh)
+    def occasions(self, at: datetime) -> Iterator[Occasion | Growth]:
+        """Yield what open findings have become, and what is above the threshold and in none."""
+        for finding in self._open():
+            yield self.since(finding, at)
+        for span in self._spans(at - self.window, at):
+            for who, group in self._above(*span).items():
+                about = ":".join(map(name, who))
+                last = latest(self.kind, about)
+                if last is None:
+                    yield self._occasion(who, about, group)
+                elif last.state != Finding.State.OPEN:
+                    # What the settled one did not count yet, somebody has yet to look at.
+                    start = max(span[0], _counted(last))
+                    fresh = self._above(start, span[1], who)
+                    yield from (self._occasion(who, about, one) for one in fresh.values())
 
-    def _groups(
-        self, start: datetime, end: datetime, group: dict[str, Any] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        events = self._events(start, end)
+    def since(self, finding: Finding, at: datetime) -> Growth:
+        """Return what a finding of this rule has become by now."""
+        count = number(finding.facts.get("count"))
+        until = number(finding.facts.get("until"))
+        who = tuple(finding.facts.get(column, "") for column in self.of.value)
+        for span in self._spans(_counted(finding), at):
+            for group in self._groups(*span, who).values():
+                count, until = count + group.count, max(until, group.until)
+        return Growth(finding, count, until)
+
+    def _open(self) -> Iterator[Finding]:
+        found = Finding.objects.filter(kind=self.kind, state=Finding.State.OPEN)
+        yield from found.order_by("-id")[:_OPEN]
+
+    def _spans(self, start: datetime, end: datetime) -> list[Span]:
+        return list(nights(start, end)) if self.at_night else [(start, end)]
+
+    def _above(self, start: datetime, end: datetime, who: tuple[Any, ...] | None = None) -> Groups:
+        groups = self._groups(start, end, who)
+        return {one: group for one, group in groups.items() if group.count >= self.threshold}
+
+    def _groups(self, start: datetime, end: datetime, who: tuple[Any, ...] | None = None) -> Groups:
         columns = self.of.value
-        if group:
-            events = events.filter(**{column: group[column] for column in columns})
+        events = self._events(start, end)
+        if who is not None:
+            events = events.filter(**dict(zip(columns, who, strict=True)))
         if self.of is Of.OBJECT:
             events = events.exclude(object_id="")
+        # By the text of the number as well: a forged one that is none must stop no query.
+        weight = PayloadText("facts", self.fact or "count", output_field=TextField())
+        by = [*columns, "weight"] if self.fact else columns
+        rows = (events.annotate(weight=weight) if self.fact else events).order_by().values(*by)
         counted = {"count": Count("id"), "first": Min("id")}
         counted |= {"since": Min("at_us"), "until": Max("at_us")}
-        if not columns:
-            yield from filter(self._is_many, [events.aggregate(**counted)])
-            return
-        groups = events.order_by().values(*columns).annotate(**counted)
-        yield from groups.filter(count__gte=self.threshold)
-
-    def _is_many(self, group: dict[str, Any]) -> bool:
-        return bool(group["count"] >= self.threshold)
+        found: Groups = {}
+        for row in rows.annotate(**counted) if by else [events.aggregate(**counted)]:
+            if not row["count"]:
+                continue
+            times = row["count"] * _weight(row.get("weight"))
+            group = Group(times, row["first"], row["since"], row["until"])
+            of = tuple(row[column] for column in columns)
+            if of in found:
+                found[of].add(group)
+            else:
+                found[of] = group
+        return found
 
     def _events(self, start: datetime, end: datetime) -> EventQuerySet:
         events = Event.objects.filter(
@@ -83,17 +140,30 @@ class Burst:
         )
         return events.filter(actor_type="staff") if self.by_staff else events
 
-    def _occasion(self, group: dict[str, Any], about: str) -> Occasion:
-        whose = {column: name(group[column]) for column in self.of.value}
+    def _occasion(self, who: tuple[Any, ...], about: str, group: Group) -> Occasion:
+        whose = dict(zip(self.of.value, map(name, who), strict=True))
         return Occasion(
             self.kind,
             self.severity,
-            first=str(group["first"]),
+            first=str(group.first),
             about=about,
-            count=group["count"],
+            count=group.count,
             subjects=[one for column, one in whose.items() if column.endswith("_id")],
-            facts={**whose, "since": group["since"], "until": group["until"]},
+            facts={**whose, "since": group.since, "until": group.until},
         )
+
+
+def _weight(text: object) -> int:
+    """Return how much an act counts for; one that does not say, for one."""
+    digits = str(text)
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS
+    return max(1, number(int(digits))) if is_number else 1
+
+
+def _counted(finding: Finding) -> datetime:
+    """Return until when a finding has counted."""
+    counted = number(finding.facts.get("counted"))
+    return moment(counted) if counted else finding.at
 
 
 def nights(start: datetime, end: datetime) -> Iterator[Span]:

@@ -14,7 +14,8 @@ from hospital.audit.detection import Occasion
 from hospital.audit.findings import Finding
 from hospital.audit.log import Checkpoint
 from hospital.audit.models import Event
-from hospital.audit.stated import facts, micros, name, number
+from hospital.audit.stated import facts, name, number
+from hospital.audit.times import micros
 
 _MOST: Final = 500  # of the trail's own troubles; who made more wants them to be overlooked
 _WEEK: Final = timedelta(days=7)
@@ -79,18 +80,18 @@ class Late:
 
 @dataclass(frozen=True)
 class Unverified:
-    """Nobody has verified the trail for too long."""
+    """Nobody has verified the trail for too long; said again when it has become as long again."""
 
     kind: str
     title: str
     severity: Finding.Severity
 
     def occasions(self, at: datetime) -> Iterator[Occasion]:
-        last = standing.verified()
-        if standing.is_unverified(at, last):
-            yield Occasion(
-                self.kind, self.severity, first=str(micros(last.at)) if last else "never"
-            )
+        if not standing.is_unverified(at, standing.verified(at)):
+            return
+        covered = covered_until(self.kind, "", at=at)
+        if covered is None or at - covered > standing.UNVERIFIED:
+            yield Occasion(self.kind, self.severity, first=str(micros(at)))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ from hospital.audit.detection import beginning
 from hospital.audit.findings import Finding
 
 
+def latest(kind: str, about: str) -> Finding | None:
+    """Return the last finding of this kind and about this."""
+    return Finding.objects.filter(key__startswith=beginning(kind, about)).order_by("-id").first()
+
+
 def covered_until(kind: str, about: str, *, at: datetime) -> datetime | None:
     """
-    Return until when what happened belongs to the last finding of this kind and about this.
+    Return until when this state of affairs belongs to the last finding about it.
 
-    While it is open that is now: whoever settles it sees what came meanwhile. None: there is none.
+    While that is open it is now. None: there is none.
     """
-    last = Finding.objects.filter(key__startswith=beginning(kind, about)).order_by("-id").first()
-    if last is None:
-        return None
-    return last.settled_at or at
+    last = latest(kind, about)
+    return None if last is None else last.settled_at or at

@@ -39,9 +39,7 @@ def faults(*, after: int = 0) -> Iterator[tuple[str, int]]:
         except (OSError, ValueError):
             raise Unusable("TIMESTAMP_CA 不是可读的证书，时间戳未核验") from None
         stamps = rows.filter(sink=rfc3161.NAME)
-        yield from _faults(
-            stamps, "时间戳", lambda receipt, note: rfc3161.verify(receipt, note, roots)
-        )
+        yield from _faults(stamps, "时间戳", lambda receipt, note: _stamped(receipt, note, roots))
     if settings.COUNTERSIGN_PUBLIC_KEY:
         key = Path(settings.COUNTERSIGN_PUBLIC_KEY)
         if not key.is_file():
@@ -54,8 +52,22 @@ def faults(*, after: int = 0) -> Iterator[tuple[str, int]]:
         )
 
 
+def unverified(*, after: int = 0) -> dict[str, int]:
+    """Return of which kind how many receipts there are that `faults` has nothing to verify with."""
+    lacking = {
+        rfc3161.NAME: ("时间戳", settings.TIMESTAMP_CA),
+        countersigning.NAME: ("副署", settings.COUNTERSIGN_PUBLIC_KEY),
+    }
+    rows = Anchor.objects.filter(size__gt=after)
+    counted = {
+        what: rows.filter(sink=sink).count() for sink, (what, known) in lacking.items() if not known
+    }
+    return {what: count for what, count in counted.items() if count}
+
+
 def _faults(rows: QuerySet[Anchor], what: str, verify: Verify) -> Iterator[tuple[str, int]]:
-    for row in rows.iterator(chunk_size=reading.CHUNK):
+    # Not the time, which may be infinite.
+    for row in rows.only("size", "receipt").iterator(chunk_size=reading.CHUNK):
         note = _note(row.size)
         said = f"{what}（{row.size} 条）"
         if note is None:
@@ -68,11 +80,34 @@ def _faults(rows: QuerySet[Anchor], what: str, verify: Verify) -> Iterator[tuple
 
 
 def _note(size: int) -> Note | None:
-    """Return the checkpoint's note, with what a witness signed later."""
+    """Return the checkpoint's note as it is stored."""
     checkpoint = next(reading.checkpoints(after=size - 1, up_to=size), None)
-    late = Anchor.objects.filter(size=size, sink=_WITNESS).order_by("pk")
-    lines = "".join(late.values_list("receipt", flat=True)).splitlines(keepends=True)
     try:
-        return Note.parse(checkpoint.note).with_lines(lines) if checkpoint else None
+        return Note.parse(checkpoint.note) if checkpoint else None
     except BadNote:
         return None
+
+
+def _stamped(receipt: str, note: Note, roots: rfc3161.Certificates) -> None:
+    """
+    Verify a time-stamp over a note, or over it with what a witness signed later.
+
+    :raises BadReceipt:
+    """
+    for stage in _stages(note):
+        try:
+            rfc3161.verify(receipt, stage, roots)
+        except BadReceipt:
+            continue
+        return
+    raise BadReceipt("of no stage of the note")
+
+
+def _stages(note: Note) -> Iterator[Note]:
+    """Yield the note with all that a witness signed later, then with each alone: one may be forged."""
+    size = note.checkpoint.size
+    rows = Anchor.objects.filter(size=size, sink=_WITNESS).order_by("pk")
+    late = [text.splitlines(keepends=True) for text in rows.values_list("receipt", flat=True)]
+    yield note.with_lines(line for lines in late for line in lines)
+    for lines in late:
+        yield note.with_lines(lines)

@@ -9,13 +9,17 @@ with the user identity that GM/T 0009 gives for when none was agreed on.
 import base64
 import binascii
 import os
+import select
 import shlex
 import signal
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -47,7 +51,7 @@ class CounterSignatures:
         """:raises ValueError: a quotation mark is not closed"""
         return cls(tuple(shlex.split(command)), public_key)
 
-    def anchor(self, note: Note) -> str:
+    def anchor(self, note: Note, *, now: datetime) -> str:
         """
         Return the signature over the note's body: DER, base64.
 
@@ -75,21 +79,49 @@ class CounterSignatures:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                bufsize=0,
                 start_new_session=True,  # so that what it started ends with it
             )
         except OSError as exc:
             raise Away(type(exc).__name__) from None
         with process:
             try:
-                printed, _ = process.communicate(body, timeout=PATIENCE)
+                return _told(process, body, until=time.monotonic() + PATIENCE)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
                 raise Away("too slow") from None
-        if process.returncode:
-            raise Away(f"exit code {process.returncode}")
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _told(process: subprocess.Popen[bytes], body: bytes, *, until: float) -> bytes:
+    """
+    Return what a program prints that is told `body`, which a pipe has room for.
+
+    :raises Away: it printed too much, or failed
+    :raises TimeoutExpired:
+    """
+    told, says = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+    with suppress(BrokenPipeError), told:
+        told.write(body)
+    printed = b""
+    while select.select([says], [], [], _left(until))[0]:
+        part = says.read(LARGEST + 1)
+        printed += part
         if len(printed) > LARGEST:
             raise Away("too much")
-        return printed
+        if not part:
+            process.wait(_left(until))
+            break
+    if process.returncode is None:
+        raise subprocess.TimeoutExpired(process.args, PATIENCE)
+    if process.returncode:
+        raise Away(f"exit code {process.returncode}")
+    return printed
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def verify(receipt: str, note: Note, public_key: Path) -> None:

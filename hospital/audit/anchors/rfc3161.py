@@ -5,13 +5,13 @@ The stamp is over the whole text of the note, its signatures included, so `opens
 checks it with nothing but the note, the receipt and the authority's certificate.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,8 @@ from hospital.audit.anchors import Away, BadReceipt
 from hospital.audit.checkpoint import Note
 
 NAME: Final = "rfc3161"
-PATIENCE: Final = 5.0  # seconds
+PATIENCE: Final = 5.0  # seconds for the whole exchange
+SKEW: Final = timedelta(minutes=5)  # between the authority's clock and ours
 LARGEST: Final = 64 * 1024  # octets of an answer; one with its certificates has some 6,000
 
 Certificates = Sequence[x509.Certificate]
@@ -44,47 +45,56 @@ class TimeStamps:
     :param roots: certificates its own has to chain to
     """
 
-    http: httpx.Client
     url: str
     roots: Certificates
     name: str = NAME
 
-    def anchor(self, note: Note) -> str:
+    def anchor(self, note: Note, *, now: datetime) -> str:
         """
         Return its time stamp of a note: DER of the whole answer, base64.
 
-        :raises Away:
+        :raises Away: also if it stamped another time than `now`: to be certified with an old key
         """
         text = str(note).encode()
         request = TimestampRequestBuilder().data(text).hash_algorithm(HashAlgorithm.SHA256).build()
-        answer = self._asked(request.as_bytes())
+        answer = asyncio.run(self._asked(request.as_bytes()))
         try:
-            _checked(answer, hashlib.sha256(text).digest(), self.roots, nonce=request.nonce)
+            stamped_at = _checked(
+                answer, hashlib.sha256(text).digest(), self.roots, nonce=request.nonce
+            )
         except BadReceipt as exc:
             raise Away(str(exc)) from None
+        if abs(stamped_at - now) > SKEW:
+            raise Away("another time")
         return base64.b64encode(answer).decode()
 
-    def _asked(self, request: bytes) -> bytes:
+    async def _asked(self, request: bytes) -> bytes:
+        """:raises Away:"""
+        try:
+            # httpx knows deadlines for each read only, and every octet would begin another.
+            async with asyncio.timeout(PATIENCE):
+                return await self._answered(request)
+        except TimeoutError:
+            raise Away("too slow") from None
+        except httpx.HTTPError as exc:
+            raise Away(type(exc).__name__) from None
+
+    async def _answered(self, request: bytes) -> bytes:
         headers = {
             "Content-Type": "application/timestamp-query",
             "Accept-Encoding": "identity",
         }
-        until = time.monotonic() + PATIENCE
         content = b""
-        try:
-            with self.http.stream(
-                "POST", self.url, content=request, headers=headers, timeout=PATIENCE
-            ) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    raise Away(f"HTTP {answer.status_code}")
-                for part in answer.iter_raw():
-                    content += part
-                    if len(content) > LARGEST:
-                        raise Away("too much")
-                    if time.monotonic() > until:
-                        raise Away("too slow")
-        except httpx.HTTPError as exc:
-            raise Away(type(exc).__name__) from None
+        async with (
+            httpx.AsyncClient(timeout=2 * PATIENCE) as http,
+            http.stream("POST", self.url, content=request, headers=headers) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                raise Away(f"HTTP {answer.status_code}")
+            async for part in answer.aiter_raw():
+                content += part
+                if len(content) > LARGEST:
+                    raise Away("too much")
         return content
 
 

@@ -36,6 +36,8 @@ _PROVES: Final = {
     "range": "完整：区间内每一条都在，一条不少，次序与封存时相同",
     "filtered": "真实：每一条都在留痕之中；不能证明没有遗漏",
 }
+# Of a range in which lines are redacted: in the copy alone such a line and a hidden one look alike.
+_COVERED: Final = "位置连续：区间内每个序号都在；只有散列的各条是否由医院依规遮盖，这一份不能证明"
 _WITNESS: Final = "witness"  # the sink of cosignatures that came later
 _REDACTED: Final = b'{"redacted":"'
 
@@ -76,14 +78,14 @@ class Written:
     """
     What was written: digests of the whole file in hex, lines in it, its length in bytes.
 
-    :param origin: the log whose checkpoint is in it, by name
+    :param note: the checkpoint in it, as it was signed
     """
 
     sha256: str
     sm3: str
     rows: int
     size: int
-    origin: str
+    note: str
 
 
 def write(
@@ -111,13 +113,14 @@ def write(
     extent = streams.extent(selection, size=checkpoint.size)
     if extent is None:
         raise NothingFound
-    told = _Told(progress, extent.count * (1 + len(views)))
+    scanned = extent.last - extent.first + 1
+    told = _Told(progress, scanned + extent.count * len(views))
     with _beside(path) as unfinished:
         with Archive.created(unfinished) as archive:
             writing = _Writing(archive, selection, extent, checkpoint, told)
             rows = writing.fill(views, manifest_facts)
         found = checking.digests(unfinished)
-    return Written(*found.hex(), rows, found.size, _note(checkpoint).checkpoint.origin)
+    return Written(*found.hex(), rows, found.size, checkpoint.note)
 
 
 class _Told:
@@ -145,21 +148,20 @@ class _Writing:
         self._archive, self._selection, self._told = archive, selection, told
         self._first, self._end, self._count = extent.first, extent.last + 1, extent.count
         self._checkpoint = checkpoint
-        self._redacted = 0
+        self._redacted = self._lost = 0
 
     def fill(self, views: Collection[View], facts: dict[str, Any]) -> int:
         """Write every file; return how many lines there are."""
         kind = "range" if isinstance(self._selection, Range) else "filtered"
         note = _note(self._checkpoint)
         count = self._lines_and_proof()
+        proves = _COVERED if kind == "range" and self._redacted else _PROVES[kind]
         self._archive.add("checkpoint.txt", str(note).encode())
         self._archive.add("verify.py", checking.VERIFIER.read_bytes())
         readme = (
             (_HERE / "readme.txt")
             .read_text()
-            .format(
-                hospital=settings.HOSPITAL_NAME, origin=note.checkpoint.origin, proves=_PROVES[kind]
-            )
+            .format(hospital=settings.HOSPITAL_NAME, origin=note.checkpoint.origin, proves=proves)
         )
         self._archive.add("README.txt", readme.encode())
         if "csv" in views:
@@ -171,12 +173,13 @@ class _Writing:
             "system": settings.HOSPITAL_NAME,
             "origin": note.checkpoint.origin,
             "kind": kind,
-            "proves": _PROVES[kind],
+            "proves": proves,
             "filters": {} if isinstance(self._selection, Range) else self._selection.stated,
             "first": self._first,
             "last": self._end - 1,
             "count": count,
             "redacted": self._redacted,
+            "lost": self._lost,
             # Nobody can say whether what was removed would have answered to the filters.
             "not_searched": [] if kind == "range" else _removed(self._checkpoint.size),
             "checkpoint": {
@@ -205,6 +208,7 @@ class _Writing:
                     if row.place != place:
                         raise Missing(place)
                     place += 1
+                    self._told()
                     line = self._line(row)
                     if line is None:
                         gap.add(row.place, row.hash)
@@ -213,7 +217,6 @@ class _Writing:
                     lines.write(line + b"\n")
                     count += 1
                     self._redacted += line.startswith(_REDACTED)
-                    self._told()
             if place != self._end:
                 raise Missing(place)
             proof.writelines(map(_proven, after))
@@ -225,6 +228,7 @@ class _Writing:
         line = tombstone(row.event_id)  # what the notary sealed, if the event was gone by then
         if leaf_hash(line) != row.hash:
             raise Missing(row.place)
+        self._lost += 1
         return line
 
     def _csv(self) -> None:
@@ -236,14 +240,13 @@ class _Writing:
                 self._told()
 
     def _xlsx(self) -> None:
-        with self._archive.later("views/events.xlsx") as book:
-            tables.write_xlsx(book, self._rows(), beside=self._archive.directory)
+        with self._archive.later("views/events.xlsx") as book, self._archive.scratch() as beside:
+            tables.write_xlsx(book, self._rows(), beside=beside)
 
     def _rows(self) -> Iterator[Row]:
-        for row in streams.rows(self._selection, self._first, self._end):
-            if row.payload is not None:
-                yield row
-                self._told()
+        for row in tables.shown(self._selection, self._first, self._end):
+            yield row
+            self._told()
 
 
 def refuse_removed(selection: Range) -> None:

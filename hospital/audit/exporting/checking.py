@@ -5,13 +5,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from cryptography.hazmat.primitives import hashes
 
 VERIFIER: Final = Path(__file__).with_name("verify.py")
 _BLOCK: Final = 1 << 20  # bytes
-_UNSETTLED: Final = 2  # its exit code: nothing wrong, but no key was given
 _LONGEST: Final = 3600  # seconds
 
 
@@ -36,12 +35,21 @@ class Unverified(Exception):
     """A copy is not what it says; the text is what the verifier said, in Chinese."""
 
 
+class Unfinished(Unverified):
+    """The verifier was not done in time."""
+
+
 def digests(path: Path) -> Digests:
     """Return the digests of a file."""
-    found = Digests()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
+        return digests_of(file)
+
+
+def digests_of(file: IO[bytes]) -> Digests:
+    """Return the digests of what is left of an open file."""
+    found = Digests()
+    while block := file.read(_BLOCK):
+        found.update(block)
     return found
 
 
@@ -49,15 +57,19 @@ def verify(path: Path, *, keys: Sequence[str]) -> str:
     """
     Have a copy verified by the program in it, in a process that knows nothing of ours.
 
-    :param keys: public keys as `name+id+base64`; without the log's no signature is believed
+    :param keys: public keys as `name+id+base64`, the log's own among them: without it no signature
+        is believed, and nothing is verified
     :return: what the verifier said
     :raises Unverified:
     """
     named = [word for key in keys for word in ("--key", key)]
     command = [sys.executable, "-I", "-S", str(VERIFIER), *named, str(path)]
-    answer = subprocess.run(  # noqa: S603 (our own program, no shell)
-        command, capture_output=True, check=False, timeout=_LONGEST, encoding="utf-8"
-    )
-    if answer.returncode and not (answer.returncode == _UNSETTLED and not keys):
+    try:
+        answer = subprocess.run(  # noqa: S603 (our own program, no shell)
+            command, capture_output=True, check=False, timeout=_LONGEST, encoding="utf-8"
+        )
+    except subprocess.TimeoutExpired:
+        raise Unfinished(f"核验在 {_LONGEST} 秒内没有完成") from None
+    if answer.returncode:
         raise Unverified(answer.stdout.strip() or f"核验程序退出码 {answer.returncode}")
     return answer.stdout.strip()

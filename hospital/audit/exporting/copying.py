@@ -70,11 +70,19 @@ def joined(selection: Selection, *, how: str = "LEFT", beside: str = "") -> tupl
 
 
 def table(
-    selection: Selection, start: int, end: int, *, labels: Mapping[str, str], risky: str, zone: str
+    selection: Selection,
+    start: int,
+    end: int,
+    *,
+    labels: Mapping[str, str],
+    lost: str,
+    risky: str,
+    zone: str,
 ) -> Iterator[bytes]:
     """
-    Yield lines of CSV, one for each chosen leaf.
+    Yield lines of CSV, one for each chosen leaf, its event being there or not.
 
+    :param lost: what is said of an event that is not
     :param risky: the characters a text must not begin with
     :param zone: the name of the time zone of the times
     """
@@ -84,12 +92,14 @@ def table(
         for one in _TYPED
     )
     cells = (
-        f"l.\"index\", {_TIME}, coalesce(%s::jsonb ->> e.action, ''), {guarded},"
+        f'l."index", {_TIME}, CASE WHEN e.id IS NULL THEN %s'
+        f" ELSE coalesce(%s::jsonb ->> e.action, '') END, {guarded},"
         " coalesce(j.facts, ''), CASE WHEN e.action IS NULL THEN '' ELSE e.uid::text END,"
         " encode(l.hash, 'hex')"
     )
-    source, values = joined(selection, how="INNER", beside=_BESIDE)
-    parameters = [zone, json.dumps(labels), *values, start, end]
+    how = "LEFT" if isinstance(selection, Range) else "INNER"
+    source, values = joined(selection, how=how, beside=_BESIDE)
+    parameters = [zone, lost, json.dumps(labels), *values, start, end]
     return copied(f"SELECT {cells} {source}", parameters, selection, form="csv")
 
 

@@ -5,27 +5,30 @@ Who makes it holds a lease, and writes under the number of the attempt. Whoever 
 worker that fell silent has another number, and the silent one finds that its own no longer counts.
 """
 
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q, QuerySet
 
 from hospital.audit import trail
 from hospital.audit.actions import Action
-from hospital.audit.exporting import bundle, checking, requests
+from hospital.audit.checkpoint import BadNote, Note, Verifier
+from hospital.audit.exporting import bundle, checking, places, requests
 from hospital.audit.exporting.bundle import View, Written
-from hospital.audit.exporting.selecting import NotSealed
+from hospital.audit.exporting.selecting import NotSealed, Range
 from hospital.audit.exports import Export
 from hospital.audit.recording import SYSTEM, record
 from hospital.errors import Refusal
 
-LEASE: Final = timedelta(minutes=5)  # longer than any stretch of the work without a word
+LEASE: Final = timedelta(minutes=5)
+BEAT: Final = 60.0  # seconds from one renewal of the lease to the next, whatever is being done
 ATTEMPTS: Final = 3
 KEPT: Final = timedelta(hours=24)
 VIEWS: Final[tuple[View, ...]] = ("csv", "xlsx")
@@ -34,13 +37,22 @@ _SAVED: Final = 1.0  # seconds from one word on progress to the next
 PROBLEMS: Final = {
     "abandoned": "多次中断",
     "unverified": "生成的文件核验不符，留痕可能被改动：先核验留痕（verifyaudit）",
+    "unfinished": "核验没有在限定时间内完成：请缩小范围，或告知系统管理员",
+    "no_key": "没有配置留痕的公钥（TRAIL_ORIGIN、TRAIL_VERIFIERS），无法核验：请告知系统管理员",
     "storage": "无法写入导出目录（EXPORTS_DIR），可能空间不足",
-    **{one.code: one.message for one in (bundle.NothingFound, NotSealed)},
+    **{
+        one.code: one.message
+        for one in (bundle.NothingFound, NotSealed, places.Exposed, places.NoRoom)
+    },
     bundle.Missing.code: "区间内有留痕不在数据库里：先核验留痕（verifyaudit）",
     bundle.Removed.code: "区间内有留痕已归档清理：改用归档文件",
 }
 
 logger = structlog.get_logger(__name__)
+
+
+class NoKey(Exception):
+    """It is not known by which key the log is signed, so nothing can be verified."""
 
 
 class LeaseLost(Exception):
@@ -66,17 +78,25 @@ def make(export_id: UUID, *, clock: Callable[[], datetime]) -> bool:
     if attempt is None:
         return False
     try:
-        written = attempt.work()
+        with attempt.beating():
+            written = attempt.work()
+        attempt.complete(written)
+    except LeaseLost:
+        attempt.remove()
+        raise
     except Refusal as exc:
         attempt.fail(exc.code)
-    except checking.Unverified as exc:
+    except (NoKey, trail.NotConfigured):
+        attempt.fail("no_key")
+    except checking.Unfinished:
+        attempt.fail("unfinished")
+    except (checking.Unverified, BadNote) as exc:
         logger.error("export.unverified", export=str(export_id), said=str(exc))  # noqa: TRY400
         attempt.fail("unverified")
     except OSError as exc:
         logger.error("export.unwritten", export=str(export_id), reason=exc.strerror)  # noqa: TRY400
         attempt.fail("storage")
     else:
-        attempt.complete(written)
         return True
     return False
 
@@ -107,10 +127,14 @@ class _Attempt:
 
     def work(self) -> Written:
         export = self._export
-        path = requests.path_of(export)
+        path, selection = requests.path_of(export), requests.selection_of(export)
+        places.refuse_exposed(path.parent)
+        if isinstance(selection, Range):
+            places.refuse_full(path.parent, rows=selection.end - selection.start)
+        keys = _known()
         written = bundle.write(
             path,
-            selection=requests.selection_of(export),
+            selection=selection,
             manifest_facts={
                 "export": str(export.pk),
                 "requested_by": str(export.requested_by),
@@ -122,10 +146,31 @@ class _Attempt:
             views=VIEWS,
         )
         self._save()
-        # The log's own key. A witness may have been away, and older logs had other keys.
-        known = (one for one in trail.verifiers() if not one.is_witness)
-        checking.verify(path, keys=[str(one) for one in known if one.name == written.origin])
+        checking.verify(path, keys=[str(one) for one in _signing(keys, written.note)])
         return written
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Renew the lease meanwhile: closing a workbook and verifying say nothing for long."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._beat, args=[stop], daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(BEAT):
+            try:
+                self._update(lease_until=self._clock() + LEASE)
+            except LeaseLost:  # the work itself finds out at its next word
+                return
+            except Error as exc:
+                logger.warning("export.not_renewed", export=str(self._export.pk), exc_info=exc)
+            finally:
+                connection.close()  # this thread's own
 
     def complete(self, written: Written) -> None:
         now, export = self._clock(), self._export
@@ -162,6 +207,10 @@ class _Attempt:
                 outcome="failed",
                 code=code,
             )
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the file of this attempt; no other has the same."""
         with suppress(OSError):  # the sweep removes it
             requests.path_of(self._export).unlink()
 
@@ -180,3 +229,22 @@ class _Attempt:
         )
         if not mine.update(**fields):
             raise LeaseLost
+
+
+def _known() -> list[Verifier]:
+    """
+    Return the keys the settings name for the log: a checkpoint's own word is nobody's.
+
+    :raises NoKey: there is none
+    """
+    origin = trail.origin()
+    known = [one for one in trail.verifiers() if one.name == origin and not one.is_witness]
+    if not known:
+        raise NoKey
+    return known
+
+
+def _signing(known: list[Verifier], text: str) -> list[Verifier]:
+    """Return the known keys that signed; if none did, one for the verifier to miss."""
+    note = Note.parse(text)
+    return [one for one in known if note.is_signed_by(one)] or known[:1]

@@ -12,12 +12,14 @@ from typing import Any, Final, Self
 
 from django.db.models import Max
 
-from hospital.audit.log import Checkpoint
+from hospital.audit.log import Checkpoint, Leaf
+from hospital.audit.models import Event
 from hospital.audit.recording import EPOCH
 from hospital.errors import Refusal
 
 # An event is dated so much before or after the checkpoints around it, or `verifyaudit` says so.
 SKEW: Final = dt.timedelta(seconds=300)
+_LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
 
 
 class NotSealed(Refusal):
@@ -27,7 +29,16 @@ class NotSealed(Refusal):
 
 class NothingChosen(Refusal):
     code = "nothing_chosen"
-    message = "没有写任何条件"
+    message = "请至少填写一个条件"
+
+
+class Backwards(Refusal):
+    code = "backwards"
+    message = "起始序号不能大于终止序号"
+
+
+class TimeBackwards(Backwards):
+    message = "开始时间须早于结束时间"
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,9 @@ class Range:
     end: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end:
+        if self.start >= self.end:
+            raise Backwards
+        if self.start < 0:
             raise NotSealed
 
     @classmethod
@@ -47,8 +60,12 @@ class Range:
         Return the leaves among which all events from `begin` to `end` are, and a few beside.
 
         :raises NotSealed: there are none
+        :raises TimeBackwards:
         """
+        _refuse_backwards(begin, end)
         size = signed()
+        if end and _began() > end + SKEW:
+            raise NotSealed
         start, stop = 0, size
         if begin:
             after = bisect_left(range(size + 1), begin - SKEW, key=_sealed_at)
@@ -56,6 +73,8 @@ class Range:
         if end:
             after = bisect_right(range(size + 1), end + SKEW, key=_sealed_at)
             stop = _covering(after).size if after <= size else size
+        if start >= stop:
+            raise NotSealed
         return cls(start, stop)
 
 
@@ -75,6 +94,7 @@ class Filters:
     def __post_init__(self) -> None:
         if not self.stated:
             raise NothingChosen
+        _refuse_backwards(self.begin, self.end)
 
     @property
     def stated(self) -> dict[str, str]:
@@ -121,6 +141,19 @@ Selection = Range | Filters
 def signed() -> int:
     """Return how many events the last checkpoint covers."""
     return int(Checkpoint.objects.aggregate(last=Max("size"))["last"] or 0)
+
+
+def _refuse_backwards(begin: dt.datetime | None, end: dt.datetime | None) -> None:
+    if begin and end and begin >= end:
+        raise TimeBackwards
+
+
+def _began() -> dt.datetime:
+    """Return when the first event happened, as far as it says; the dawn of time if it does not."""
+    first = Leaf.objects.filter(index=0).values("event_id")
+    at = Event.objects.filter(pk__in=first).values_list("at_us", flat=True).first()
+    is_sane = isinstance(at, int) and 0 <= at < _LATEST
+    return EPOCH + dt.timedelta(microseconds=at) if is_sane and at else EPOCH
 
 
 def _covering(size: int) -> Checkpoint:

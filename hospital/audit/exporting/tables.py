@@ -20,7 +20,7 @@ from django.utils import timezone
 from hospital.audit import canonical
 from hospital.audit.actions import Action
 from hospital.audit.exporting import copying, streams
-from hospital.audit.exporting.selecting import Selection
+from hospital.audit.exporting.selecting import Range, Selection
 from hospital.audit.exporting.streams import Row
 from hospital.audit.recording import EPOCH
 
@@ -32,9 +32,14 @@ BOM: Final = "\ufeff".encode()  # without it Excel takes the file for GBK
 SHEET_ROWS: Final = 1_048_576  # of a worksheet, its head included
 CELL: Final = 32_767  # characters of a cell in a worksheet
 TOO_LONG: Final = "（过长，见 events.jsonl）"
+LOST: Final = "（封存前已丢失）"  # of what the notary found gone, and sealed as gone
 
-# A sign a formula begins with, or a blank that programs skip before one.
-RISKY: Final = "=+-@|%＝＋－＠\t\r\n \u00a0\u3000\ufeff"
+# A sign a formula begins with, in any of its shapes, or a blank that programs skip before one.
+_SIGNS: Final = "=+-@|%＝＋－＠｜％\ufe62\ufe63\ufe66\ufe6a\ufe6b\u207a\u207b\u207c\u2212"
+_BLANKS: Final = "\t\n\v\f\r \u0085\u00a0\u00ad\u1680\u180e\u3000\u3164\ufeff" + "".join(
+    map(chr, (*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)))
+)
+RISKY: Final = _SIGNS + _BLANKS
 LABELS: Final = {action.value.tag: action.value.label for action in Action}
 
 
@@ -44,7 +49,7 @@ def neutral(text: str) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Return the row of a line; of a line that is redacted only where it stood."""
+    """Return the row of a line; of one that is redacted or was lost only where it stood."""
     event: dict[str, Any] = loads(row.payload or b"{}")
     actor, about, context = (event.get(name, {}) for name in ("actor", "object", "ctx"))
     action = event.get("action", "")
@@ -64,7 +69,7 @@ def cells(row: Row) -> list[str]:
     return [
         str(row.place),
         _time(event.get("t")),
-        LABELS.get(action, ""),
+        LOST if row.payload is None else LABELS.get(action, ""),
         *map(neutral, typed),
         facts,
         event.get("uid", ""),
@@ -72,16 +77,23 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def shown(selection: Selection, start: int, end: int) -> Iterator[Row]:
+    """Yield what gets a row: what was chosen, and of a range also what was lost."""
+    is_range = isinstance(selection, Range)
+    return (row for row in streams.rows(selection, start, end) if is_range or row.payload)
+
+
 def as_csv(selection: Selection, start: int, end: int) -> Iterator[bytes]:
     """Yield the head and then a line for each chosen leaf, in UTF-8 with BOM."""
     yield BOM + _csv([COLUMNS])
     if connection.vendor == "postgresql":
         zone = timezone.get_current_timezone_name()
-        yield from copying.table(selection, start, end, labels=LABELS, risky=RISKY, zone=zone)
+        yield from copying.table(
+            selection, start, end, labels=LABELS, lost=LOST, risky=RISKY, zone=zone
+        )
         return
-    for row in streams.rows(selection, start, end):
-        if row.payload is not None:
-            yield _csv([cells(row)])
+    for row in shown(selection, start, end):
+        yield _csv([cells(row)])
 
 
 def write_xlsx(file: IO[bytes], rows: Iterable[Row], *, beside: Path) -> None:
@@ -99,8 +111,6 @@ def write_xlsx(file: IO[bytes], rows: Iterable[Row], *, beside: Path) -> None:
     with xlsxwriter.Workbook(file, options) as book:
         sheet, at = None, SHEET_ROWS
         for row in rows:
-            if row.payload is None:
-                continue
             if sheet is None or at == SHEET_ROWS:
                 sheet, at = book.add_worksheet(), 1
                 sheet.write_row(0, 0, COLUMNS)

@@ -12,6 +12,7 @@ from typing import IO, Any, Final, Self
 from hospital.audit.exporting.checking import Digests
 from hospital.durable import PRIVATE
 
+SCRATCH: Final = ".scratch"
 _BUFFER: Final = 1 << 16  # bytes
 _LEVEL: Final = 1  # of compression: higher ones take twice as long for a tenth less
 
@@ -20,10 +21,6 @@ class Archive:
     def __init__(self, zipped: zipfile.ZipFile, path: Path) -> None:
         self._zipped, self._path = zipped, path
         self.files: dict[str, Any] = {}
-
-    @property
-    def directory(self) -> Path:
-        return self._path.parent
 
     @classmethod
     @contextmanager
@@ -70,6 +67,17 @@ class Archive:
                 shutil.copyfileobj(file, target, _BUFFER)
         finally:
             path.unlink(missing_ok=True)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Make a directory beside the zip for whoever needs several files; it goes afterwards."""
+        path = self._path.with_name(f"{self._path.name}{SCRATCH}")
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class _Counted(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import socket
 import ssl
 from typing import Final
@@ -15,6 +16,8 @@ from hospital.audit.forwarding.wire import Receiver
 from hospital.audit.trail import NotConfigured
 
 _PORT: Final = 6514  # syslog-tls, RFC 5425 §4.1
+_PORTS: Final = range(1, 65_536)
+_LABEL: Final = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)", re.ASCII)
 _LONGEST: Final = 55  # characters of an address: a sink's name has 64
 
 
@@ -25,6 +28,8 @@ def forwarder() -> Forwarder:
     :raises NotConfigured:
     """
     host, port = _address()
+    if settings.FORWARD_ENTERPRISE <= 0:
+        raise NotConfigured("FORWARD_ENTERPRISE 须是正整数：在 IANA 登记的企业编号")
     sender = Sender(
         origin=trail.origin(),
         hostname=socket.getfqdn(),
@@ -50,8 +55,12 @@ def _address() -> tuple[str, int]:
     host, separator, port = address.rpartition(":")
     if not separator:
         host, port = address, str(_PORT)
-    if not host or not port.isdecimal() or not canonical.SLUG.fullmatch(f"{host}:{port}"):
+    if not host or not canonical.SLUG.fullmatch(address) or not port.isdecimal():
         raise NotConfigured("先设置 FORWARD_ADDRESS：日志服务器，如 siem.hospital.example:6514")
+    if not all(map(_LABEL.fullmatch, host.split("."))):
+        raise NotConfigured("FORWARD_ADDRESS 里不是主机名或 IPv4 地址")
+    if len(port) > len(str(_PORTS[-1])) or int(port) not in _PORTS:
+        raise NotConfigured("FORWARD_ADDRESS 的端口须在 1 至 65535 之间")
     if len(address) > _LONGEST:
         raise NotConfigured(f"FORWARD_ADDRESS 过长：最多 {_LONGEST} 个字符")
     return host, int(port)

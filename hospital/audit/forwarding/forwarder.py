@@ -2,11 +2,12 @@
 The forwarder: sends sealed leaves in order, and remembers how far they were read.
 
 The log itself is the buffer. What was sent on a connection that did not end in order is sent again,
-so the receiver has each leaf at least once and tells doubles by origin and index.
+so the receiver has each leaf at least once and tells doubles by origin, index and hash.
 """
 
+import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from django.db.models import QuerySet
@@ -18,7 +19,7 @@ from hospital.audit.forwarding.wire import Away, Wire
 from hospital.audit.sent import Forwarded
 
 AT_ONCE: Final = 200  # leaves read and written in one go
-HELD: Final = timedelta(seconds=5)  # how long what was sent waits to be acknowledged
+HELD: Final = 5.0  # seconds that what was sent waits to be acknowledged
 LONGEST: Final = 8_000  # leaves on one connection; fewer where the receiver is too slow for them
 _FIRST: Final = 1_000
 
@@ -28,12 +29,20 @@ class Forwarder:
     Who sends to one receiver. Only who holds the lock may (`hospital.audit.holding`).
 
     :param sink: the receiver's name in `Forwarded`
+    :param clock: seconds; one that nobody sets back
     """
 
-    def __init__(self, sink: str, sender: Sender, *, connect: Callable[[], Wire]) -> None:
-        self._sink, self._sender, self._connect = sink, sender, connect
+    def __init__(
+        self,
+        sink: str,
+        sender: Sender,
+        *,
+        connect: Callable[[], Wire],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sink, self._sender, self._connect, self.clock = sink, sender, connect, clock
         self._wire: Wire | None = None
-        self._opened_at: datetime | None = None
+        self._opened_at: float | None = None
         self._span = _FIRST
         self.acknowledged = self._sent = 0
         self.is_done = False  # as of the last step: everything sealed was read
@@ -52,17 +61,11 @@ class Forwarder:
         self.is_done = self.acknowledged == end
         until = min(end, self._sent + AT_ONCE, self.acknowledged + self._span)
         try:
-            if until > self._sent and not self._is_held_too_long(now):
-                self._send(until, now)
-                return True
-            if self._wire and (until < end or self._is_held_too_long(now)):
-                self._finish(now)
-                return self._sent < end
+            return self._step(until, end, now)
         except Away:
             self._span = max(self._span // 2, 1)
             self.drop()
             raise
-        return False
 
     def finish(self, *, now: datetime) -> None:
         """
@@ -83,6 +86,20 @@ class Forwarder:
         self._wire = self._opened_at = None
         self._sent = self.acknowledged
 
+    def _step(self, until: int, end: int, now: datetime) -> bool:
+        if until > self._sent and not self._is_held_too_long():
+            try:
+                self._send(until, now)
+            except Damaged:
+                if not self._wire:
+                    raise
+                self._finish(now)  # what is before it is acknowledged first
+            return True
+        if self._wire and (until < end or self._is_held_too_long()):
+            self._finish(now)
+            return self._sent < end
+        return False
+
     def _recall(self, now: datetime) -> None:
         """Go on from the row, which somebody may have put back meanwhile."""
         row, _ = Forwarded.objects.get_or_create(sink=self._sink, defaults={"at": now})
@@ -90,16 +107,16 @@ class Forwarder:
             self.acknowledged = row.acknowledged
             self.drop()
 
-    def _is_held_too_long(self, now: datetime) -> bool:
-        return self._opened_at is not None and now - self._opened_at >= HELD
+    def _is_held_too_long(self) -> bool:
+        return self._opened_at is not None and self.clock() - self._opened_at >= HELD
 
     def _send(self, until: int, now: datetime) -> None:
         entries = leaves.entries(self._sent, until)
         if self._wire is None:
-            self._wire, self._opened_at = self._connect(), now
+            self._wire, self._opened_at = self._connect(), self.clock()
         self._wire.write(b"".join(map(self._sender.frame, entries)))
-        self._sent = until
-        self._row().update(sent=until, at=now)
+        self._sent += len(entries)
+        self._row().update(sent=self._sent, at=now)
 
     def _finish(self, now: datetime) -> None:
         wire, read = self._wire, self._sent

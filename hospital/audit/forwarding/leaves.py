@@ -1,7 +1,9 @@
 """What there is to forward: the leaves a checkpoint covers, each with what is left of its event."""
 
 import hmac
+import re
 from bisect import bisect_right
+from itertools import takewhile
 from typing import Final
 
 from django.db.models import Max
@@ -19,6 +21,9 @@ PRUNED: Final = "pruned"
 REDACTED: Final = "redacted"
 MISSING: Final = "missing"
 ALTERED: Final = "altered"
+
+# No canonical line holds one: who reads a file line by line would take the rest for a message.
+_CONTROL: Final = re.compile("[\\x00-\\x1f]")
 
 
 class Damaged(Exception):
@@ -45,17 +50,16 @@ def signed() -> int:
 
 def entries(start: int, end: int) -> list[Entry]:
     """
-    Return the leaves from `start` to before `end`, in order, none left out.
+    Return the leaves from `start` to before `end`, in order; fewer if one is missing among them.
 
     :param end: at most `signed()`
-    :raises Damaged: one is missing
+    :raises Damaged: the first is missing
     """
-    leaves = [leaf for chunk in reading.sealed(start=start, last=end - 1) for leaf in chunk]
-    for index, leaf in enumerate(leaves, start):
-        if leaf.place != index:
-            raise Damaged("gap", index=index)
-    if len(leaves) != end - start:
-        raise Damaged("gap", index=start + len(leaves))
+    found = (leaf for chunk in reading.sealed(start=start, last=end - 1) for leaf in chunk)
+    leaves = [leaf for index, leaf in takewhile(_is_in_place, enumerate(found, start))]
+    if not leaves:
+        raise Damaged("gap", index=start)
+    end = start + len(leaves)
     sizes = list(
         Checkpoint.objects.filter(size__gt=start)
         .order_by("size")
@@ -82,15 +86,17 @@ def entry(leaf: Sealed, size: int, *, is_pruned: bool, is_redacted: bool) -> Ent
     if line.id is None:
         sealed = tombstone(leaf.event_id)
         if _is_of(leaf, sealed):  # removed before it was sealed: this is what was sealed
-            text = sealed.decode()
-            return Entry(leaf.place, leaf.hash, size, text=text, severity=Severity.ALERT)
+            return Entry(leaf.place, leaf.hash, size, text=sealed.decode(), severity=Severity.ALERT)
         if is_pruned:
             return Entry(leaf.place, leaf.hash, size, mark=PRUNED)
         return Entry(leaf.place, leaf.hash, size, mark=MISSING, severity=Severity.ALERT)
     stored = reading.encoded(line.payload)
+    text: str | None = stored.decode(errors="replace")
     mark = ""
     if not _is_of(leaf, stored):
         mark = REDACTED if is_redacted else ALTERED
+    if _CONTROL.search(text or ""):
+        text, mark = None, ALTERED
     known = BY_TAG.get(line.action)
     severity = known.value.severity if known else Severity.NOTICE
     return Entry(
@@ -101,9 +107,14 @@ def entry(leaf: Sealed, size: int, *, is_pruned: bool, is_redacted: bool) -> Ent
         action=_word(line.action),
         outcome=_word(line.outcome),
         severity=Severity.ALERT if mark == ALTERED else severity,
-        text=stored.decode(errors="replace"),
+        text=text,
         mark=mark,
     )
+
+
+def _is_in_place(numbered: tuple[int, Sealed]) -> bool:
+    index, leaf = numbered
+    return leaf.place == index
 
 
 def _is_of(leaf: Sealed, sealed: bytes) -> bool:

@@ -1,27 +1,21 @@
 """What a log server has, compared with the log: nothing missing, nothing different."""
 
-import re
+import hmac
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from hospital.audit.forwarding import received
+from hospital.audit.forwarding.received import Stated
 from hospital.audit.log import Leaf
+from hospital.audit.merkle import leaf_hash
 from hospital.audit.reading import octets
 
 NAMED: Final = 20  # of each kind, the rest is counted
 _AT_ONCE: Final = 2_000  # lines compared with one query
 _MOST: Final = 255  # how often one is counted
-
-# A raw message, a line of JSON made of one, or only the two: in this order, because the text of a
-# message may speak of an index and a hash of its own.
-_FORMS: Final = (
-    re.compile(r'index=\\?"(?P<index>\d{1,18})\\?" hash=\\?"(?P<hash>[0-9a-f]{64})\\?"'),
-    re.compile(r'"index"\s*:\s*"?(?P<index>\d{1,18})"?\b.*?"hash"\s*:\s*"(?P<hash>[0-9a-f]{64})"'),
-    re.compile(r'^\W*(?P<index>\d{1,18})[\s,;|"]+(?P<hash>[0-9a-f]{64})\W*$'),
-)
-_ORIGIN: Final = re.compile(r'origin=\\?"(?P<origin>[^"\\]*)\\?"')
 
 
 @dataclass
@@ -30,13 +24,17 @@ class Received:
     What was found.
 
     :param missing: ranges of indexes, the end not among them
-    :param different: indexes whose hash is not ours, or that the log does not have
+    :param different: indexes whose hash or text is not ours, or that the log does not have
+    :param texts: how many texts were compared
+    :param marked: lines that say themselves that their text is not what was sealed
     """
 
     lines: int = 0
     unreadable: int = 0
     foreign: int = 0  # of another log
     doubled: int = 0
+    texts: int = 0
+    marked: int = 0
     missing: list[tuple[int, int]] = field(default_factory=list)
     different: list[int] = field(default_factory=list)
 
@@ -60,34 +58,40 @@ def compare(lines: Iterable[str], *, origin: str, start: int, end: int) -> Recei
     stated = _stated(lines, origin, found)
     while batch := list(islice(stated, _AT_ONCE)):
         hashes = dict(
-            Leaf.objects.filter(index__in={index for index, _ in batch}).values_list(
-                "index", "hash"
-            )
+            Leaf.objects.filter(index__in={one.index for one in batch}).values_list("index", "hash")
         )
-        for index, digest in batch:
-            if octets(hashes.get(index)).hex() != digest:
-                found.different.append(index)
-            elif start <= index < end:
-                seen[index - start] = min(seen[index - start] + 1, _MOST)
+        for one in batch:
+            if not _is_ours(one, octets(hashes.get(one.index))):
+                found.different.append(one.index)
+            elif start <= one.index < end:
+                seen[one.index - start] = min(seen[one.index - start] + 1, _MOST)
     found.doubled = sum(count - 1 for count in seen if count)
     found.missing = list(_ranges(seen, start))
     return found
 
 
-def _stated(lines: Iterable[str], origin: str, found: Received) -> Iterator[tuple[int, str]]:
+def _stated(lines: Iterable[str], origin: str, found: Received) -> Iterator[Stated]:
     for line in lines:
         if not line.strip():
             continue
         found.lines += 1
-        match = next(filter(None, (form.search(line) for form in _FORMS)), None)
-        if match is None:
+        one = received.read(line)
+        if one is None:
             found.unreadable += 1
-            continue
-        named = _ORIGIN.search(line, 0, match.start())
-        if named and named["origin"] != origin:
+        elif one.origin not in ("", origin):
             found.foreign += 1
-            continue
-        yield int(match["index"]), match["hash"]
+        else:
+            found.marked += one.is_marked
+            found.texts += one.text is not None and not one.is_marked
+            yield one
+
+
+def _is_ours(one: Stated, digest: bytes) -> bool:
+    if digest.hex() != one.hash:
+        return False
+    if one.text is None or one.is_marked:
+        return True
+    return hmac.compare_digest(leaf_hash(one.text.encode(errors="surrogatepass")), digest)
 
 
 def _ranges(seen: "array[int]", start: int) -> Iterator[tuple[int, int]]:

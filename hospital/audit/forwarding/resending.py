@@ -1,16 +1,22 @@
-"""A log server that lost what it had is sent it again, from where somebody says."""
+"""Where the forwarder goes on is put elsewhere, by somebody who says so, and on record."""
 
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Min
 
 from hospital.audit.actions import Action
+from hospital.audit.log import Leaf
 from hospital.audit.recording import SYSTEM, record
 from hospital.audit.sent import Forwarded
 
 
 class NotSent(Exception):
     """The receiver has not come that far."""
+
+
+class NoGap(Exception):
+    """What comes next is there, or nothing does."""
 
 
 def again(sink: str, *, start: int, at: datetime) -> None:
@@ -24,3 +30,24 @@ def again(sink: str, *, start: int, at: datetime) -> None:
         if start < 0 or not back.update(sent=start, acknowledged=start, at=at):
             raise NotSent
         record(Action.FORWARD_RESET, by=SYSTEM, on=None, at=at, sink=sink, start=start)
+
+
+def past(sink: str, *, at: datetime) -> int:
+    """
+    Have the forwarder go on after the leaves that are missing before it; return from where.
+
+    :raises NoGap:
+    """
+    with transaction.atomic():
+        row = Forwarded.objects.filter(sink=sink).first()
+        if row is None:
+            raise NoGap
+        after = Leaf.objects.filter(index__gte=row.acknowledged).aggregate(first=Min("index"))
+        start: int | None = after["first"]
+        if start is None or start == row.acknowledged:
+            raise NoGap
+        there = Forwarded.objects.filter(sink=sink, acknowledged=row.acknowledged)
+        if not there.update(sent=start, acknowledged=start, at=at):
+            raise NoGap
+        record(Action.FORWARD_RESET, by=SYSTEM, on=None, at=at, sink=sink, start=start)
+    return start

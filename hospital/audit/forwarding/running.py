@@ -1,9 +1,9 @@
 """The forwarder at work: one of them, for as long as nobody stops it."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from hospital.audit.holding import Hold
 
 IDLE: Final = 1.0  # seconds until it looks again
 LONGEST: Final = 60.0  # seconds until it tries again
-ALARMED: Final = timedelta(minutes=15)  # without anything acknowledged that should be
+ALARMED: Final = 900.0  # seconds without anything acknowledged that should be
 
 logger = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ def run(opened: Callable[[], Forwarder], hold: Hold, *, stop: threading.Event) -
             logger.info("forwarder.started")
             _work(opened(), hold, trouble, stop)
         except (OperationalError, InterfaceError) as exc:
-            stop.wait(trouble.grown(f"database:{type(exc).__name__}", now=timezone.now()))
+            stop.wait(trouble.grown(f"database:{type(exc).__name__}", at=time.monotonic()))
         finally:
             hold.release()
             connection.close()
@@ -69,25 +69,29 @@ def drain(opened: Callable[[], Forwarder], hold: Hold) -> None:
 
 @dataclass
 class Trouble:
-    """How long it does not go as it should, and how patiently it is tried again."""
+    """
+    How long it does not go as it should, and how patiently it is tried again.
 
-    since: datetime | None = None
+    :param since: seconds, by a clock that nobody sets back
+    """
+
+    since: float | None = None
     delay: float = 0.0
     is_alarmed: bool = False
 
-    def grown(self, code: str, *, now: datetime, **numbers: int) -> float:
+    def grown(self, code: str, *, at: float, **numbers: int) -> float:
         """Note a failure; return the seconds to wait."""
-        self.since = self.since or now
+        self.since = at if self.since is None else self.since
         self.delay = min(2 * self.delay or IDLE, LONGEST)
         logger.warning("forwarder.interrupted", code=code, **numbers)
-        lasted = now - self.since
+        lasted = at - self.since
         if lasted >= ALARMED and not self.is_alarmed:
             self.is_alarmed = True
-            logger.error("forwarder.away", code=code, seconds=int(lasted.total_seconds()))
+            logger.error("forwarder.away", code=code, seconds=int(lasted))
         return self.delay
 
     def over(self) -> None:
-        if self.since:
+        if self.since is not None:
             logger.info("forwarder.resumed")
         self.since, self.delay, self.is_alarmed = None, 0.0, False
 
@@ -99,10 +103,10 @@ def _work(forwarder: Forwarder, hold: Hold, trouble: Trouble, stop: threading.Ev
             try:
                 more = forwarder.step(now=timezone.now())
             except Away as exc:
-                stop.wait(trouble.grown(exc.code, now=timezone.now()))
+                stop.wait(trouble.grown(exc.code, at=time.monotonic()))
                 continue
             except Damaged as exc:
-                stop.wait(trouble.grown(exc.code, now=timezone.now(), **exc.numbers))
+                stop.wait(trouble.grown(exc.code, at=time.monotonic(), **exc.numbers))
                 continue
             # That it took something says little: it is over when it has read something.
             if forwarder.acknowledged > before or forwarder.is_done:

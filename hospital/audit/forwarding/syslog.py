@@ -23,6 +23,7 @@ _SD_NAME: Final = "trail"
 _NIL: Final = "-"
 _BOM: Final = b"\xef\xbb\xbf"  # MSG-UTF8 begins with it
 _UNPRINTABLE: Final = re.compile("[^!-~]")
+_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 _SPECIAL: Final = re.compile(r'["\\\]]')  # of PARAM-VALUE, §6.3.3
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_US: Final = 253_402_300_799_999_999  # the last microsecond of the year 9999
@@ -113,7 +114,7 @@ def _printable(text: str, *, longest: int) -> str:
 
 
 def _escaped(value: str) -> str:
-    return _SPECIAL.sub(lambda found: f"\\{found[0]}", value)
+    return _SPECIAL.sub(lambda found: f"\\{found[0]}", _CONTROL.sub("\ufffd", value))
 
 
 def _utf8(text: str) -> bytes:

@@ -4,10 +4,12 @@ One connection to a log server: messages go out, and an orderly close says that 
 Syslog has no acknowledgment, and what TCP took may die in a buffer. But the records of TLS come in
 order, and who gets a close_notify must answer with one (RFC 5425 §4.4): an answer to ours means
 that the other end of TLS has read everything before it. Whether it is stored, nobody says.
+
+A close of the receiver's own looks like an answer if it crosses ours. So ours goes out only when
+its TCP has everything and it still says nothing; what is left is the time of a round trip.
 """
 
 import fcntl
-import select
 import socket
 import ssl
 import struct
@@ -19,6 +21,8 @@ from typing import Final
 CONNECTING: Final = 10.0  # seconds for the connection, and for each step of the handshake
 WRITING: Final = 30.0  # seconds in which a slow receiver has to take something
 CLOSING: Final = 60.0  # seconds in which it has to have read everything
+QUIET: Final = 0.1  # seconds without a close of its own, once its TCP has everything
+LOOKING: Final = 1.0  # seconds for what it says; a log server says nothing
 
 
 class Away(Exception):
@@ -41,7 +45,8 @@ class Receiver:
         """
         Return a connection.
 
-        :raises Away: unreachable, untrusted (its certificate), or tls (anything else of TLS)
+        :raises Away: unreachable, untrusted (its certificate), handshake (it ended in the midst of
+            it, or took too long), or tls:… (anything else of TLS)
         """
         try:
             plain = socket.create_connection((self.host, self.port), timeout=CONNECTING)
@@ -83,6 +88,8 @@ class Wire:
         :raises Away: it did not say so
         """
         try:
+            _drain(self._tls, until=time.monotonic() + CLOSING)
+            time.sleep(QUIET)
             self._look()
             self._tls.settimeout(CLOSING)
             plain = self._tls.unwrap()
@@ -105,10 +112,12 @@ class Wire:
         :raises Away:
         """
         self._tls.settimeout(0)
+        until = time.monotonic() + LOOKING
         try:
-            while select.select([self._tls], [], [], 0)[0]:
-                if not self._tls.recv(1024):
-                    raise Away("closed")
+            while self._tls.recv(16_384):
+                if time.monotonic() > until:
+                    raise Away("noisy")
+            raise Away("closed")
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as exc:
@@ -120,7 +129,7 @@ def _settle(plain: socket.socket) -> None:
     See the connection end well.
 
     A receiver that closed on its own just before it got our close_notify looks as if it had
-    answered. But then its TCP resets the connection, or never acknowledges what came too late.
+    answered. Where it then lets go of the connection with something unread, its TCP resets it.
 
     :raises OSError: it did not end well
     """
@@ -129,12 +138,21 @@ def _settle(plain: socket.socket) -> None:
     while plain.recv(1024):
         if time.monotonic() > give_up:
             raise TimeoutError
-    while _unacknowledged(plain):
-        if time.monotonic() > give_up:
-            raise TimeoutError
-        time.sleep(0.01)
+    _drain(plain, until=give_up)
     if error := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise OSError(error, "reset")
+
+
+def _drain(connection: socket.socket, *, until: float) -> None:
+    """
+    Wait for the other's TCP to have taken everything.
+
+    :raises TimeoutError: it has not
+    """
+    while _unacknowledged(connection):
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 def _unacknowledged(plain: socket.socket) -> int:

@@ -6,7 +6,8 @@ found by the signed log. They are put back after each `migrate`: SQLite drops th
 table is remade, and a function names columns.
 """
 
-from hospital.audit.guards.drifting import drift, owner
+from hospital.audit.guards.drifting import drift
 from hospital.audit.guards.installing import install, remove
+from hospital.audit.guards.rights import owner
 
 __all__ = ["drift", "install", "owner", "remove"]

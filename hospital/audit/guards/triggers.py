@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 # pg_trigger.tgtype, https://www.postgresql.org/docs/15/catalog-pg-trigger.html
 ROW, BEFORE, INSERT, DELETE, UPDATE, TRUNCATE = 1, 2, 4, 8, 16, 32
 
+MISSING: Final = "缺少触发器"
 SEARCH_PATH: Final = "pg_catalog, pg_temp"
 
 
@@ -74,7 +75,9 @@ def put_up(connection: BaseDatabaseWrapper, guards: Guards) -> None:
                 )
         for trigger in guards.triggers:
             if trigger.name in amiss:
-                _drop(cursor, trigger)
+                # Not if there is none: it would keep readers out for nothing.
+                if amiss[trigger.name] != MISSING:
+                    _drop(cursor, trigger)
                 cursor.execute(trigger.sql)
 
 
@@ -88,7 +91,7 @@ def amiss_of(connection: BaseDatabaseWrapper, guards: Guards) -> dict[str, str]:
     """Return name → what is the matter with it."""
     wanted = {trigger.name: trigger for trigger in guards.triggers}
     found = _found(connection, guards.tables)
-    missing = dict.fromkeys(wanted.keys() - found.keys(), "缺少触发器")
+    missing = dict.fromkeys(wanted.keys() - found.keys(), MISSING)
     foreign = dict.fromkeys(found.keys() - wanted.keys(), "多出触发器")
     changed = {
         name: "触发器被改动或停用"

@@ -3,7 +3,8 @@ Old events are copied into bundles that prove themselves, before anything may be
 
 A bundle comes first, then its proof by the bundle's own verifier in a process of its own, then the
 row and the event that say there is one. Killed in between, the next run finds the file, and takes
-it if it verifies. Only who holds the lock "archive" may work (`hospital.audit.holding`).
+it if it verifies. A file it did not make itself is never removed: it may be the only copy. Only
+who holds the lock "archive" may work (`hospital.audit.holding`).
 """
 
 import json
@@ -19,7 +20,7 @@ from django.db.models import Max
 
 from hospital.audit import log, trail
 from hospital.audit.actions import Action
-from hospital.audit.checkpoint import BadNote, Note
+from hospital.audit.checkpoint import BadNote, Note, Verifier
 from hospital.audit.exporting import bundle, checking
 from hospital.audit.exporting.selecting import Range
 from hospital.audit.keeping import periods
@@ -36,6 +37,7 @@ class Damaged(Refusal):
     """A file is not there, or not what was archived."""
 
     code = "archive_damaged"
+    message = "归档文件缺失、损坏或未通过核验"
 
     def __init__(self, name: str, fault: str) -> None:
         super().__init__()
@@ -60,11 +62,12 @@ def archive(
     """
     Archive what was signed until then, the oldest first; yield each archive when it is on record.
 
-    :raises Damaged: what was written does not verify
+    :raises Damaged: what was written does not verify, or an unregistered file that was there
     :raises Refusal: events are missing from the database: see `bundle.write`
     :raises NotConfigured: the log's public key is not known
     :raises OSError: no room
     """
+    _demand_key()
     start, old = archived(), periods.sealed_by(until)
     while start < old:
         path, proved = _orphan(directory, start) or _made(
@@ -84,6 +87,7 @@ def again(row: Archive, *, at: datetime, directory: Path, told: Told) -> Archive
     :raises Gone: they were pruned
     :raises: as `archive`
     """
+    _demand_key()
     if Pruned.objects.filter(start__lt=row.end, end__gt=row.start).exists():
         raise Gone
     copy = Archive.objects.filter(start=row.start, end=row.end).count() + 1
@@ -103,6 +107,7 @@ def verify(row: Archive) -> None:
     :raises Damaged:
     :raises NotConfigured: the log's public key is not known
     """
+    _demand_key()
     path = Path(settings.ARCHIVE_DIR) / row.name
     try:
         digests = checking.digests(path)
@@ -123,6 +128,8 @@ class _Proved(NamedTuple):
 
 
 def _made(path: Path, range_: Range, *, at: datetime, told: Told) -> tuple[Path, _Proved]:
+    if path.exists():
+        _set_aside(path)  # what is written next would take its place
     facts = {"purpose": "archive", "generated_at": at.isoformat()}
     bundle.write(path, selection=range_, manifest_facts=facts, progress=told)
     try:
@@ -172,8 +179,9 @@ def _proved(path: Path) -> _Proved:
         is_range = manifest["kind"] == "range"
     except (OSError, LookupError, TypeError, ValueError, BadNote, zipfile.BadZipFile) as exc:
         raise Damaged(path.name, f"打不开（{type(exc).__name__}）") from None
-    known = [one for one in trail.verifiers() if not one.is_witness]
-    keys = [str(one) for one in known if one.name == checkpoint.origin and note.is_signed_by(one)]
+    keys = [
+        str(one) for one in _known() if one.name == checkpoint.origin and note.is_signed_by(one)
+    ]
     ours = log.Checkpoint.objects.filter(size=checkpoint.size, root=checkpoint.root)
     if not keys:
         raise Damaged(path.name, "里的检查点没有已知公钥（TRAIL_VERIFIERS）的签名")
@@ -192,13 +200,43 @@ def _path(directory: Path, start: int, end: int, copy: int = 1) -> Path:
 
 
 def _orphan(directory: Path, start: int) -> tuple[Path, _Proved] | None:
-    """Return a file that was finished and never registered; one that does not verify goes."""
+    """
+    Return a file that was finished and never registered.
+
+    :raises Damaged: it does not verify, and has another name now
+    """
     for path in sorted(directory.glob(f"trail-{start:012d}-*.zip")):
         if Archive.objects.filter(name=path.name).exists():
             continue
         try:
-            if (proved := _proved(path)).start == start:
-                return path, proved
-        except Damaged:
-            path.unlink()
+            proved = _proved(path)
+            if proved.start != start:
+                raise Damaged(path.name, "说的不是这个区间")  # noqa: TRY301
+        except Damaged as exc:
+            aside = _set_aside(path)
+            raise Damaged(
+                path.name,
+                f"{exc.fault}。它没有登记，可能是唯一的副本：已改名为 {aside.name}，没有删除；"
+                "查明原因后再归档",
+            ) from None
+        return path, proved
     return None
+
+
+def _set_aside(path: Path) -> Path:
+    """Give a file a name under which nobody looks for an archive, nor is there another."""
+    aside = path.with_name(f"{path.name}.rejected")
+    count = 1
+    while aside.exists():
+        count += 1
+        aside = path.with_name(f"{path.name}.{count}.rejected")
+    return path.rename(aside)
+
+
+def _known() -> list[Verifier]:
+    return [one for one in trail.verifiers() if not one.is_witness]
+
+
+def _demand_key() -> None:
+    if not _known():
+        raise trail.NotConfigured("先设置 TRAIL_VERIFIERS：没有留痕的公钥，归档无法核验")

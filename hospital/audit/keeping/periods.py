@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from calendar import monthrange
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from django.conf import settings
@@ -10,8 +10,10 @@ from django.db.models import Max
 
 from hospital.audit.keeping import permitted
 from hospital.audit.log import Checkpoint
+from hospital.audit.recording import EPOCH
 
 _YEAR: Final = 12  # months
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def months_before(at: datetime, months: int) -> datetime:
@@ -38,6 +40,11 @@ def sealed_by(moment: datetime) -> int:
 
 
 def _signed_at(size: int) -> datetime:
-    """Return when so many events were covered. A year has too many checkpoints to read them all."""
-    covering: Checkpoint = Checkpoint.objects.filter(size__gte=size).order_by("size")[0]
-    return covering.created_at
+    """
+    Return when so many events were covered. A year has too many checkpoints to read them all.
+
+    A time that cannot be one is passed over, for that of the next checkpoint.
+    """
+    covering = Checkpoint.objects.filter(size__gte=size, created_at__range=(EPOCH, _NEVER))
+    when = covering.order_by("size").values_list("created_at", flat=True).first()
+    return when or _NEVER

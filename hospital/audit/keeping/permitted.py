@@ -1,9 +1,9 @@
 """
 When the database lets an event go, or its text: what its triggers ask, in SQL.
 
-The permission is data. Somebody asked, another person approved, both said so in the trail itself,
-and what was asked for is what happens. With a forged proposal there are forged events as well, and
-those stay: their keyed codes are wrong, which the notary and `verifyaudit` say.
+The permission is data. Somebody asked, another person approved, both said so in the part of the
+trail that is signed, nobody took it back, and what was asked for is what happens. Who may say that
+something is archived, pruned or redacted is a matter of rights: see `hospital.audit.grants`.
 
 Each condition is one EXISTS over the trigger's OLD and NEW, never NULL, and refuses what it is not
 sure of. With PostgreSQL the two functions do it for whoever has no right to change the table; they
@@ -15,9 +15,20 @@ from typing import Final
 MONTHS: Final = 6  # 网络安全法 第二十三条: network logs are kept for at least six months
 
 # What tells of a removal is itself never removed, nor what verification needs to believe it.
-LASTING: Final = ("audit.prune", "audit.redact")
-# And nobody may make the text of these unreadable.
-PLAIN: Final = ("audit.", "proposal.", "notary.")
+LASTING: Final = ("audit.prune", "audit.redact", "proposal.ask", "proposal.decide")
+# Only these may be redacted, since somebody's name can have slipped into them. What tells of who
+# looked, copied, signed in, got a role or settled a finding stays readable, and so does any action
+# that is not named here.
+REDACTABLE: Final = (
+    "session.",
+    "wechat.",
+    "authinfo.",
+    "patient.",
+    "terminal.",
+    "store.",
+    "merchant.",
+    "notice.",
+)
 
 
 def prune_allowed(vendor: str, schema: str = "") -> str:
@@ -38,8 +49,9 @@ def redact_allowed(vendor: str, schema: str = "") -> str:
     """
     Return the condition under which the event OLD may become NEW.
 
-    Two people decided to redact exactly this leaf, it is not done yet, and all that is left of the
-    text is the hash of its leaf.
+    Two people decided to redact exactly this leaf, which neither tells of what one of them did nor
+    of what was done to them, it is not done yet, and all that is left of the text is the hash of
+    its leaf.
     """
     sql = _postgresql if vendor == "postgresql" else _sqlite
     return sql(_REDACT, schema)
@@ -77,24 +89,37 @@ def not_lasting(event: str) -> str:
 
 def _readable() -> str:
     # An event whose columns are NULL is redacted already.
-    return "OLD.action IS NOT NULL AND " + " AND ".join(
-        f"substr(OLD.action, 1, {len(start)}) <> '{start}'" for start in PLAIN
+    starts = " OR ".join(f"substr(OLD.action, 1, {len(start)}) = '{start}'" for start in REDACTABLE)
+    return f"OLD.action IS NOT NULL AND ({starts})"
+
+
+def _of_others(asker: str, decider: str) -> str:
+    return " AND ".join(
+        f"coalesce(OLD.{column}, '') NOT IN ({asker}, {decider})"
+        for column in ("actor_id", "object_id")
     )
 
 
 _REDACTED_POSTGRESQL: Final = """'{"redacted":"' || encode(l.hash, 'hex') || '","v":1}'"""
 
+# An event counts once a checkpoint covers its leaf: from then on it cannot be taken away unseen.
 _SAID: Final = """
     EXISTS (
-      SELECT 1 FROM {schema}audit_event e
+      SELECT 1 FROM {schema}audit_event e JOIN {schema}audit_leaf s ON s.event_id = e.id
       WHERE e.object_type = 'audit.proposal' AND e.object_id = {proposal_text}
         AND e.action = 'proposal.ask' AND e.outcome = 'success' AND e.actor_type = 'staff'
         AND e.actor_id = {asker_text} AND {asked}
+        AND s."index" < (SELECT max(c.size) FROM {schema}audit_checkpoint c)
     ) AND EXISTS (
-      SELECT 1 FROM {schema}audit_event e
+      SELECT 1 FROM {schema}audit_event e JOIN {schema}audit_leaf s ON s.event_id = e.id
       WHERE e.object_type = 'audit.proposal' AND e.object_id = {proposal_text}
         AND e.action = 'proposal.decide' AND e.outcome = 'success' AND e.actor_type = 'staff'
         AND e.actor_id = {decider_text} AND {decided}
+        AND s."index" < (SELECT max(c.size) FROM {schema}audit_checkpoint c)
+    ) AND NOT EXISTS (
+      SELECT 1 FROM {schema}audit_event e
+      WHERE e.object_type = 'audit.proposal' AND e.object_id = {proposal_text}
+        AND e.action = 'proposal.decide' AND ({decided}) IS NOT TRUE
     )"""
 
 _PRUNE: Final = """
@@ -128,6 +153,7 @@ _REDACT: Final = """
       AND p.kind = 'audit.redact' AND p.state = 'approved' AND p.decided_by <> p.asked_by
       AND {leaf_is_asked}
       AND {readable}
+      AND {of_others}
       AND {said}
   )"""
 
@@ -157,6 +183,7 @@ def _postgresql(condition: str, schema: str) -> str:
         floor_us=f"extract(epoch FROM {floor}) * 1000000",
         not_lasting=not_lasting("OLD"),
         readable=_readable(),
+        of_others=_of_others("p.asked_by::text", "p.decided_by::text"),
         redacted=_REDACTED_POSTGRESQL,
         # A column of PostgreSQL's own beside the model's: which transaction wrote the event.
         nothing_else=(
@@ -201,6 +228,7 @@ def _sqlite(condition: str, schema: str) -> str:
         floor_us=f"CAST(strftime('%s', {ago}) AS INTEGER) * 1000000",
         not_lasting=not_lasting("OLD"),
         readable=_readable(),
+        of_others=_of_others(_dashed("p.asked_by"), _dashed("p.decided_by")),
         redacted="""'{"redacted":"' || lower(hex(l.hash)) || '","v":1}'""",
         nothing_else="",
     )

@@ -14,8 +14,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
 from hospital.audit.actions import Action
-from hospital.audit.keeping import archiving, periods, permitted
+from hospital.audit.keeping import archiving, keeper, periods, permitted
 from hospital.audit.kept import Archive, Pruned
+from hospital.audit.log import Leaf
+from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
 from hospital.audit.proposing import Kind
 from hospital.audit.recording import SYSTEM, record
@@ -119,6 +121,7 @@ def carry_out(proposal: Proposal, at: datetime) -> None:
         at=at,
         start=start,
         end=end,
+        count=_left(start, end),
         sha256=[archive.sha256 for archive in archives],
         proposal=proposal.pk,
         asked_by=proposal.asked_by,
@@ -156,6 +159,12 @@ def _remove(pruned: Pruned) -> None:
             cursor.execute(_REMOVE, [pruned.start, pruned.end])
 
 
+def _left(start: int, end: int) -> int:
+    """Return how many events of the range there are: those that tell of removals."""
+    leaves = Leaf.objects.filter(index__gte=start, index__lt=end)
+    return Event.objects.filter(pk__in=leaves.values("event_id")).count()
+
+
 _REMOVE: Final = (
     "DELETE FROM audit_event WHERE id IN"  # noqa: S608 (names of ours)
     ' (SELECT event_id FROM audit_leaf WHERE "index" >= %s AND "index" < %s)'
@@ -171,5 +180,5 @@ KIND: Final = Kind(
     check=check,
     prepare=prepare,
     carry_out=carry_out,
-    is_quick=False,
+    is_ours=keeper.may_remove,
 )

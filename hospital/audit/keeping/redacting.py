@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 
 from hospital.audit import canonical
 from hospital.audit.actions import Action
-from hospital.audit.keeping import permitted
+from hospital.audit.keeping import keeper, permitted
 from hospital.audit.keeping.pruning import DatabaseRefused
 from hospital.audit.kept import Archive, Redacted
 from hospital.audit.log import Leaf
@@ -37,7 +37,7 @@ class NotThere(Refusal):
 
 class Protected(Refusal):
     code = "redact_protected"
-    message = "有关留痕自身的事件（审批、清理、公证等）不能遮盖"
+    message = "这类留痕不能遮盖：只有业务留痕（会话、患者、终端、门店、微信商户、告知书）可以"
 
 
 def redacted(leaf: bytes) -> str:
@@ -58,8 +58,15 @@ def check(facts: Mapping[str, Any], _at: datetime) -> None:
     event = Event.objects.filter(pk=leaf.event_id).first()
     if event is None or event.action is None:
         raise NotThere
-    if event.action.startswith(permitted.PLAIN):
+    if not event.action.startswith(permitted.REDACTABLE):
         raise Protected
+
+
+def concerned(facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return whose act the line tells of, and what it was done to: ids."""
+    leaves = Leaf.objects.filter(index=facts["index"])
+    event = Event.objects.filter(pk__in=leaves.values("event_id")).first()
+    return frozenset(filter(None, (event.actor_id, event.object_id))) if event else frozenset()
 
 
 def carry_out(proposal: Proposal, at: datetime) -> None:
@@ -106,4 +113,6 @@ KIND: Final = Kind(
     facts=frozenset({"index", "hash"}),
     check=check,
     carry_out=carry_out,
+    concerned=concerned,
+    is_ours=keeper.may_redact,
 )

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from hospital.audit import holding, trail
-from hospital.audit.keeping import archiving
+from hospital.audit.keeping import archiving, keeper
 from hospital.audit.kept import Archive
 from hospital.errors import Refusal
 
@@ -32,6 +32,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not keeper.may_archive():
+            raise CommandError("当前数据库账号不能归档留痕：请用清理账号（grantroles --keeper）")
         hold = holding.hold(settings.VAR_DIR, of="archive")
         if not hold.take():
             raise CommandError("另一个归档进程正在工作")

@@ -1,9 +1,10 @@
+import argparse
 import os
 import shutil
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -17,6 +18,7 @@ from hospital.audit.recording import SYSTEM
 from hospital.errors import Refusal
 
 _ASKED: Final = 1.0  # seconds between two looks at a worker that was faster
+_YEARS: Final = range(2000, 2101)
 _VALUES: Final = {
     "action": "行为代码，如 auth.login",
     "actor": "行为人编号",
@@ -45,22 +47,44 @@ class Command(BaseCommand):
         target: Path = options["output"]
         if target.exists():
             raise CommandError(f"{target} 已存在")
+        selection = _selected(options)
+        unfinished = target.with_name(f".{target.name}.new")
         try:
-            export = requests.request(
-                _selection(options),
-                purpose=options["purpose"],
-                reason=options["reason"],
-                by=SYSTEM,
-                requested_by=requests.OPERATOR,
-                at=timezone.now(),
-            )
-            making.make(export.pk, clock=timezone.now)
-            self._wait(export)
-            self._hand_out(export, target)
+            # Before anything is on record: a copy is handed out once, and must have a place to go.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            descriptor = os.open(unfinished, flags, durable.PRIVATE)
+        except OSError as exc:
+            raise CommandError(f"{unfinished} 无法写入：{exc.strerror}") from None
+        try:
+            with os.fdopen(descriptor, "wb") as copy:
+                export = self._exported(selection, copy, options)
+            if target.exists():
+                raise CommandError(f"{target} 已存在")
+            unfinished.rename(target)
         except Refusal as exc:
             raise CommandError(str(exc)) from None
         except OSError as exc:
             raise CommandError(f"{target} 无法写入：{exc.strerror}") from None
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self.stdout.write(f"{export.rows:,} 条写入 {target}，SHA-256 {export.sha256}")
+
+    def _exported(self, selection: Selection, copy: IO[bytes], options: dict[str, Any]) -> Export:
+        export = requests.request(
+            selection,
+            purpose=options["purpose"],
+            reason=options["reason"],
+            by=SYSTEM,
+            requested_by=requests.OPERATOR,
+            at=timezone.now(),
+        )
+        making.make(export.pk, clock=timezone.now)
+        self._wait(export)
+        with requests.take(export, by=SYSTEM, at=timezone.now()) as file:
+            shutil.copyfileobj(file, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
+        return export
 
     def _wait(self, export: Export) -> None:
         """A worker may have been faster than we."""
@@ -71,18 +95,19 @@ class Command(BaseCommand):
         if export.state == Export.State.FAILED:
             raise CommandError(making.PROBLEMS.get(export.problem, export.problem))
 
-    def _hand_out(self, export: Export, target: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(target, flags, durable.PRIVATE), "wb") as copy:
-            with requests.take(export, by=SYSTEM, at=timezone.now()) as file:
-                shutil.copyfileobj(file, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-        self.stdout.write(f"{export.rows:,} 条写入 {target}，SHA-256 {export.sha256}")
+
+def _selected(options: dict[str, Any]) -> Selection:
+    try:
+        return _selection(options)
+    except Refusal as exc:
+        raise CommandError(str(exc)) from None
 
 
 def _selection(options: dict[str, Any]) -> Selection:
     values = {name: options[name] for name in _VALUES if options[name]}
+    for name, value in values.items():
+        if not value.isprintable():  # a NUL, which no database takes
+            raise CommandError(f"--{name.replace('_', '-')} 含有不可见字符")
     places = options["start"], options["last"]
     if places != (None, None):
         if values or options["begin"] or options["end"] or None in places:
@@ -94,7 +119,10 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 
 def _moment(text: str) -> datetime:
-    moment = parse_datetime(text)
-    if moment is None:
-        raise ValueError(text)
+    try:
+        moment = parse_datetime(text)
+    except ValueError:  # well formed, and no such day
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        raise argparse.ArgumentTypeError("时间格式不对，应如 2026-11-01 或 2026-11-01T08:30+08:00")
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)

@@ -13,7 +13,10 @@ from hospital.audit.checkpoint import BadNote, Note, Verifier
 from hospital.audit.verdict import Verdict
 
 FOUND, UNSETTLED = 1, 2  # exit codes
-ALONE: Final = "仅自洽：没有外部锚点，不能发现末尾连同其签名一起被删除（--anchor FILE）"
+ALONE: Final = (
+    "仅自洽（self-consistent only）：没有外部锚点可比对，"
+    "末尾连同其签名一起被删除时发现不了（--anchor FILE）"
+)
 
 
 class Command(BaseCommand):
@@ -88,6 +91,10 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"经双人批准：归档后清理 {verdict.pruned:,} 条，遮盖 {verdict.redacted:,} 条"
             )
+        if verdict.unverified_receipts:
+            receipts = verdict.unverified_receipts.items()
+            counted = "、".join(f"{what} {count:,} 个" for what, count in receipts)
+            self.stdout.write(f"{counted}未核验（没有设置证书或公钥）")
         if unreadable:
             self.stdout.write(f"锚点文件中有 {unreadable:,} 处残缺，无法读取，已略过")
         if not verdict.anchored:
@@ -129,6 +136,7 @@ def _json(verdict: Verdict, unreadable: int) -> str:
         "count": verdict.count,
         "findings": [asdict(one) for one in verdict.findings],
         "unsettled": verdict.unsettled,
+        "unverified_receipts": verdict.unverified_receipts,
         "only_self_consistent": not verdict.anchored,
     }
     return json.dumps(shown, ensure_ascii=False, indent=2)
