@@ -43,8 +43,8 @@ def banners(request: HttpRequest) -> list[Banner]:
     if roles.may(person, May.SEE_EXPORTS) and (count := requests.unseen().count()):
         exports = reverse("admin:audit_export_changelist")
         told.append(Banner("notice", f"有 {count} 次留痕导出未阅", exports))
-    if roles.may(person, May.APPROVE_KEEPING):
-        told += _to_decide(request.user.pk)
+    if roles.may(person, May.APPROVE_KEEPING) and (pk := request.user.pk):
+        told += _to_decide(pk)
     return told
 
 

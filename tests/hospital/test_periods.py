@@ -1,11 +1,13 @@
 """How long the trail is kept: calendar months, and never fewer than the law says."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from hospital.audit.keeping import periods
+from tests.hospital.notarised import House
 
 NOW = timezone.now()
 
@@ -35,3 +37,15 @@ def test_whatever_is_configured_nothing_is_due_before_the_law_says_so(settings):
 
 def test_the_hospital_keeps_them_longer():
     assert periods.due(datetime(2026, 11, 21, tzinfo=UTC)) == datetime(2023, 11, 21, tzinfo=UTC)
+
+
+@pytest.mark.postgresql
+def test_a_checkpoint_of_no_time_was_signed_at_none(db, tmp_path):
+    if connection.vendor != "postgresql":
+        pytest.skip("postgresql only")
+    house = House(tmp_path)
+    house.seal(3)
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO audit_checkpoint VALUES (99, '', '', 'infinity')")
+
+    assert periods.sealed_by(house.now + timedelta(days=1)) == 3

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.core.management import call_command
+from django.db import connection
 
 from hospital.audit import log, trail
 from hospital.audit.anchors import Away, BadReceipt, checking, rfc3161
@@ -260,6 +261,40 @@ def test_receipts_that_are_kept_are_checked(house, sink, authority, settings):
 
     assert [pk for _, pk in found] == [wrong.pk, lost.pk]
     assert [pk for _, pk in checking.faults(after=2)] == [lost.pk]
+
+
+def test_a_forged_signature_of_a_witness_does_not_make_a_stamp_wrong(
+    house, sink, authority, settings
+):
+    settings.TIMESTAMP_CA = str(authority.path)
+    house.seal()
+    signed = note(log.Checkpoint.objects.get())
+    late = house.desk.signer.line(signed.body, at=1_763_625_600)
+    for receipt in ("— witness.example AAAAAAAA\n", late):
+        log.Anchor.objects.create(size=1, sink="witness", at=house.now, receipt=receipt)
+    log.Anchor.objects.create(
+        size=1,
+        sink="rfc3161",
+        at=house.now,
+        receipt=sink.anchor(signed.with_lines([late]), now=now()),
+    )
+
+    assert list(checking.faults()) == []
+
+
+@pytest.mark.postgresql
+def test_a_receipt_of_no_time_is_checked_as_others_are(house, authority, settings):
+    if connection.vendor != "postgresql":
+        pytest.skip("postgresql only")
+    settings.TIMESTAMP_CA = str(authority.path)
+    house.seal()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_anchor (size, sink, receipt, at)"
+            " VALUES (1, 'rfc3161', '', 'infinity')"
+        )
+
+    assert len(list(checking.faults())) == 1
 
 
 def test_without_the_authoritys_certificate_nobody_is_asked(house, settings, tmp_path):

@@ -104,7 +104,7 @@ def _stamped(receipt: str, note: Note, roots: rfc3161.Certificates) -> None:
 
 
 def _stages(note: Note) -> Iterator[Note]:
-    """Yield the note with all that a witness signed later, then with each alone: one may be forged."""
+    """Yield the note with all that a witness signed later, then with each alone, as one may lie."""
     size = note.checkpoint.size
     rows = Anchor.objects.filter(size=size, sink=_WITNESS).order_by("pk")
     late = [text.splitlines(keepends=True) for text in rows.values_list("receipt", flat=True)]

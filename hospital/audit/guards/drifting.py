@@ -51,7 +51,7 @@ def _guarded() -> list[str]:
 
 
 def _relations(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    """Tables that are views by now; rules, policies, heirs and views that have rows go elsewhere."""
+    """Tables that are views by now; what has rows go elsewhere: rules, policies, heirs, views."""
     tables = _guarded()
     with connection.cursor() as cursor:
         cursor.execute(

@@ -101,7 +101,7 @@ _LOGINS: Final = """
     JOIN pg_catalog.pg_class c ON c.relname = %s
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
     JOIN pg_catalog.pg_database d ON d.datname = current_database()
-    WHERE r.rolcanlogin ORDER BY 1
+    WHERE r.rolcanlogin AND pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT') ORDER BY 1
 """
 _SETTINGS: Final = """
     SELECT coalesce(r.rolname, 'PUBLIC')
@@ -185,8 +185,11 @@ def _logins(cursor: Any, named: set[str]) -> Iterator[str]:
     """
     Who could give itself more.
 
-    Who migrates belongs to the owner, and is not meant unless it also works with the trail.
+    Who migrates belongs to the owner, and is not meant unless it also works with the trail. Where
+    nobody but the owner does, accounts are not apart, and there is nothing to tell.
     """
+    if not named:
+        return
     cursor.execute(_LOGINS, [EVENT])
     for name, is_super, creates, *others, is_owner, of_schema, of_database in cursor.fetchall():
         if name not in named and (is_super or is_owner):
