@@ -256,7 +256,10 @@ SWITCHED_OFF = {
     "a login belongs to who writes everywhere": (
         "CREATE ROLE t_login LOGIN NOINHERIT; GRANT pg_write_all_data TO t_login"
     ),
-    "a login that makes roles": "CREATE ROLE t_login LOGIN CREATEROLE",
+    "a login that makes roles": (
+        "CREATE ROLE t_login LOGIN CREATEROLE; CREATE ROLE t_ours LOGIN;"
+        " GRANT SELECT ON audit_event TO t_ours"
+    ),
     "a login of ours that sees past policies": (
         "CREATE ROLE t_login LOGIN BYPASSRLS; GRANT SELECT ON audit_event TO t_login"
     ),

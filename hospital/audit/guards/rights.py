@@ -186,15 +186,13 @@ def _logins(cursor: Any, named: set[str]) -> Iterator[str]:
     Who could give itself more.
 
     Who migrates belongs to the owner, and is not meant unless it also works with the trail. Where
-    nobody but the owner does, accounts are not apart, and there is nothing to tell.
+    nobody but the owner does, accounts are not apart yet, and who makes accounts says nothing.
     """
-    if not named:
-        return
     cursor.execute(_LOGINS, [EVENT])
     for name, is_super, creates, *others, is_owner, of_schema, of_database in cursor.fetchall():
         if name not in named and (is_super or is_owner):
             continue
-        powers = [(is_super, "SUPERUSER"), (creates, "CREATEROLE")]
+        powers = [(is_super, "SUPERUSER"), (creates and bool(named), "CREATEROLE")]
         if name in named:
             powers += zip(others, ("CREATEDB", "REPLICATION", "BYPASSRLS"), strict=True)
         yield from (f"账号的属性多余：{name} 有 {what}" for has, what in powers if has)
