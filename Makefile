@@ -19,8 +19,9 @@ demo-reset:  ## forget the demo's data, keys and passwords
 	@rm -rf var && echo "演示数据、密钥和密码已删除"
 
 test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
-	@$(BIN)/python -m pytest -m "not postgresql and not services and not browser and not node" -n 2
+	@$(BIN)/python -m pytest -m "not postgresql and not cluster and not services and not browser and not node" -n 2
 	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services" -n 2
+	@$(BIN)/python tests/on_postgresql.py -m cluster
 
 bench: $(VENV)/.dev  ## measure asking WeChat and answering terminals (BENCH=quick|full, JSON=file)
 	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(JSON),--json $(JSON))

@@ -120,7 +120,7 @@ def sealed(house):
     time.sleep(2)  # a leaf is there before the checkpoint
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_a_whole_visit_needs_no_more_than_was_granted(at_work):
     granted, house = at_work, at_work.house
 
@@ -179,7 +179,7 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_applications_role_may_not(granted, statement):
     roles = granted.roles
@@ -190,7 +190,7 @@ def test_the_applications_role_may_not(granted, statement):
     assert refused == "42501"  # insufficient_privilege
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_nor_may_it_change_anything_without_an_event(granted):
     with (
         psycopg.connect(named(granted.url, granted.roles.app)) as server,
@@ -200,7 +200,7 @@ def test_nor_may_it_change_anything_without_an_event(granted):
         server.commit()
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "statement",
     [
@@ -215,7 +215,7 @@ def test_nor_may_the_notary(granted, statement):
     assert granted.attempt(statement, as_role=granted.roles.notary) == "42501"
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM audit_pending", "SELECT * FROM patients_patient"]
 )
@@ -223,7 +223,7 @@ def test_nor_may_an_auditor(granted, statement):
     assert granted.attempt(statement, as_role=granted.roles.auditor) == "42501"
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "statement",
     [
@@ -259,7 +259,7 @@ tasks.attend_to_proposals()
 """
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_what_two_people_decided_only_the_keeper_does(at_work):
     granted, house, roles = at_work, at_work.house, at_work.roles
     verifiers = {"TRAIL_VERIFIERS": house.place.verifier.read_text()}
@@ -286,7 +286,7 @@ def test_what_two_people_decided_only_the_keeper_does(at_work):
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_granting_again_changes_nothing_and_both_times_are_on_record(granted):
     acls = "SELECT relname, relacl::text, relowner FROM pg_class ORDER BY 1"
     before = granted.house.sql(acls)
@@ -298,7 +298,7 @@ def test_granting_again_changes_nothing_and_both_times_are_on_record(granted):
     assert len(granted.house.trail("database.grant")) >= 2
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_a_dry_run_shows_what_it_would_do_and_no_password(granted):
     before = granted.house.trail("database.grant")
 
@@ -312,13 +312,13 @@ def test_a_dry_run_shows_what_it_would_do_and_no_password(granted):
     assert granted.house.trail("database.grant") == before
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_migrating_goes_on_as_the_owner(granted):
     granted.house.sql(f"CREATE ROLE {granted.roles.owner}_d LOGIN PASSWORD '{PASSWORD}'")
     granted.house.sql(f"GRANT {granted.roles.owner} TO {granted.roles.owner}_d")
     url = (
         named(granted.url, f"{granted.roles.owner}_d")
-        + f"?options=-c%20role%3D{granted.roles.owner}"
+        + f"{'&' if '?' in granted.url else '?'}options=-c%20role%3D{granted.roles.owner}"
     )
     try:
         granted.house.sql("DROP TRIGGER audit_event_enqueue ON audit_event")
@@ -341,7 +341,7 @@ def drifted(granted):
     return [line for line in checked.stderr.splitlines() if "audit.E002" in line]
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_who_owned_the_database_and_could_make_roles_does_not_any_more(granted):
     house, roles = granted.house, granted.roles
     [(database,)] = house.sql("SELECT current_database()")
@@ -359,7 +359,7 @@ def test_who_owned_the_database_and_could_make_roles_does_not_any_more(granted):
     assert granted.attempt("CREATE ROLE x", as_role=roles.app) == "42501"
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_who_belongs_to_another_role_is_told_and_not_granted_anything(granted):
     house, roles = granted.house, granted.roles
     for group in ("pg_write_all_data", roles.notary, roles.keeper):
@@ -375,7 +375,7 @@ def test_who_belongs_to_another_role_is_told_and_not_granted_anything(granted):
     assert drifted(granted) == []
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_who_is_not_named_cannot_connect(granted):
     stranger = f"{granted.roles.owner}_s"
     granted.house.sql(f"CREATE ROLE {stranger} LOGIN PASSWORD '{PASSWORD}'")
@@ -386,7 +386,7 @@ def test_who_is_not_named_cannot_connect(granted):
         granted.house.sql(f"DROP ROLE {stranger}")
 
 
-@pytest.mark.postgresql
+@pytest.mark.cluster
 def test_whoever_owns_the_tables_is_told_at_level_3(granted):
     for url, expected in [
         (granted.url, "超级用户"),
