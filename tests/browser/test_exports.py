@@ -10,12 +10,15 @@ from django.utils import timezone
 from hospital.audit.exporting import making, requests
 from hospital.audit.exporting.selecting import Range
 from hospital.audit.models import Export
-from tests.browser import test_admin_in_a_browser as admin
 from tests.conftest import PASSWORD
 from tests.hospital.notarised import House
 
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
+)
+from tests.browser import test_admin_in_a_browser as admin  # noqa: E402 (which needs it, too)
+
 pytestmark = admin.pytestmark
-playwright = admin.playwright
 chromium, desk = admin.chromium, admin.desk
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"

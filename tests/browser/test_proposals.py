@@ -4,9 +4,20 @@ import pytest
 from django.urls import reverse
 
 from hospital.audit.models import Archive, Proposal
-from tests.browser.test_auditor import CUT, DESK, HAND, WIDER, Desk, chromium, playwright
 from tests.conftest import PASSWORD
 from tests.hospital.aged import NOW, aged, ask_to_redact
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
+)
+from tests.browser.test_auditor import (  # noqa: E402 (which needs it, too)
+    CUT,
+    DESK,
+    HAND,
+    WIDER,
+    Desk,
+    chromium,
+)
 
 __all__ = ["chromium"]
 
