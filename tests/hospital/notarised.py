@@ -1,8 +1,10 @@
 """A trail with its notary, for tests: what is written, sealed, signed, cosigned and verified."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,6 +26,12 @@ ORIGIN = "hospital.example/trail"
 WITNESS = "witness.example"
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 BEGAN = datetime(2026, 11, 20, 8, 0, 0, tzinfo=UTC)
+
+
+def address() -> str:
+    """Return the URL of the database this test works on, for a process of its own."""
+    parts = urlsplit(os.environ["DATABASE_URL"])  # what a socket's URL has behind it stays
+    return parts._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
 @dataclass

@@ -28,7 +28,7 @@ from hospital.audit.exporting.selecting import Filters, NotSealed, Range
 from hospital.audit.models import Event, Export, Leaf
 from hospital.roles import Role
 from tests.conftest import PASSWORD
-from tests.hospital.notarised import House, tamper
+from tests.hospital.notarised import House, address, tamper
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Export.State
@@ -356,12 +356,10 @@ def test_a_worker_that_was_killed_is_replaced(house, asked, settings):
 
 
 def another_process(script, export):
-    server = connection.settings_dict
-    url = f"postgres://{server['USER']}@{server['HOST']}:{server['PORT']}/{server['NAME']}"
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "hospital.settings",
-        "DATABASE_URL": url,
+        "DATABASE_URL": address(),
         "EXPORTS_DIR": str(requests.path_of(export).parent),
         "TRAIL_ORIGIN": settings.TRAIL_ORIGIN,
         "TRAIL_VERIFIERS": ",".join(settings.TRAIL_VERIFIERS),

@@ -39,7 +39,7 @@ from tests.hospital.aged import (
     redact,
     stored,
 )
-from tests.hospital.notarised import House
+from tests.hospital.notarised import House, address
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -500,15 +500,10 @@ def only_here(test):
 
 
 def environment(settings, tmp_path):
-    database = connection.settings_dict
-    url = (
-        f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}"
-        f":{database['PORT']}/{database['NAME']}"
-    )
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": url,
+        "DATABASE_URL": address(),
         "ARCHIVE_DIR": str(settings.ARCHIVE_DIR),
         "TRAIL_ORIGIN": settings.TRAIL_ORIGIN,
         "TRAIL_VERIFIERS": ",".join(settings.TRAIL_VERIFIERS),
