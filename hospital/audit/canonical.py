@@ -26,11 +26,15 @@ class NotAFact(ValueError):
     """A fact must be a number, a flag, or a short word; never free text."""
 
 
+# Made once: `json.dumps` would make one for each line.
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+)
+
+
 def line(event: dict[str, Any]) -> str:
     """Return the canonical JSON text of an event made of strings, integers, lists and dicts."""
-    return json.dumps(
-        event, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    return _ENCODER.encode(event)
 
 
 def text(value: str, *, longest: int = LONGEST_REASON) -> str:

