@@ -1,12 +1,15 @@
 """Admin pages governed by roles: what `GRANTS` does not give, no page shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 
 from hospital import roles
+from hospital.errors import Refusal
 from hospital.roles import May
 
 # Which apps make up one heading of the home page, in order.
@@ -20,6 +23,21 @@ SECTIONS = [
     ),
     ("系统", ["accounts.Staff", "faceauth.Merchant", "crypto.KeyEpoch", "crypto.Job"]),
 ]
+
+
+def demand(request: HttpRequest, right: May) -> None:
+    """:raises PermissionDenied: whoever asks does not hold it"""
+    if not roles.may(request.user, right):
+        raise PermissionDenied
+
+
+@contextmanager
+def refusals_told(request: HttpRequest) -> Iterator[None]:
+    """Say on the next page why a verb refused; what was to be said of its success is left out."""
+    try:
+        yield
+    except Refusal as exc:
+        messages.error(request, str(exc))
 
 
 def in_words(field: str, *, label: str, yes: str, no: str) -> Callable[[Any], str]:
@@ -103,6 +121,17 @@ class GrantedAdmin(admin.ModelAdmin[Any]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def shown(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """Return what the page of one thing shows besides its fields."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if context.get("original"):
+            context = {**self.shown(request, context["original"]), **context}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # Django's own log is mutable and dies with its user; the verbs write the trail instead.
 

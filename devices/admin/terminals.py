@@ -97,15 +97,12 @@ class TerminalAdmin(TrailedAdmin):
     def running_for(self, terminal: Terminal) -> str:
         return span(terminal.uptime)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        terminal: Terminal | None = context["original"]
-        if terminal:
-            journal.flush()  # of this process; another's are a second behind
-            context["keys"] = terminal.keys.order_by("-created_at")
-            context["requests"] = terminal.requests.all()[: TerminalRequest.KEPT]
-        return super().render_change_form(request, context, *args, **kwargs)
+    def shown(self, request: HttpRequest, obj: Terminal) -> dict[str, Any]:
+        journal.flush()  # of this process; another's are a second behind
+        return {
+            "keys": obj.keys.order_by("-created_at"),
+            "requests": obj.requests.all()[: TerminalRequest.KEPT],
+        }
 
     @admin.action(description="生成激活码", permissions=["change"])
     def issue_code(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> HttpResponse:

@@ -42,11 +42,6 @@ class AnchorFile:
         durable.append(self.path, f"\n{note}".encode())
 
 
-def notes(text: str) -> list[Note]:
-    """Return the notes in a text, in its order; what is none is passed over."""
-    return read(text).notes
-
-
 def read(text: str) -> Anchors:
     """Return what a text holds. A power cut may have torn any of its notes."""
     found, torn = [], len([one for one in _NOTE.sub("\n\n", text).split("\n\n") if one.strip()])

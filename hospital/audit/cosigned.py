@@ -6,7 +6,7 @@ from typing import Final
 
 from hospital.audit import lines, reading
 from hospital.audit.checkpoint import BadNote, Note, Verifier
-from hospital.audit.recording import EPOCH
+from hospital.audit.times import EPOCH
 
 UNWITNESSED: Final = timedelta(minutes=15)
 

@@ -1,7 +1,7 @@
 """What a notary that starts again asks the database about the time before it: when, never what."""
 
 import hmac
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from hospital.audit import reading
@@ -9,7 +9,8 @@ from hospital.audit.actions import Action
 from hospital.audit.checkpoint import BadNote, Note
 from hospital.audit.cosigned import Late
 from hospital.audit.log import Checkpoint
-from hospital.audit.recording import EPOCH, mac
+from hospital.audit.recording import mac
+from hospital.audit.times import micros
 from hospital.audit.witnessing import Witness
 
 _ALARMS: Final = (
@@ -47,17 +48,13 @@ def is_alarmed(*, since: datetime | None, now: datetime) -> bool:
     """Return whether it is on record already that nobody has witnessed since then."""
     if since is None:
         return False
-    given = [Action.NOTARY_UNWITNESSED.value.tag, _micros(since), _micros(now)]
+    given = [Action.NOTARY_UNWITNESSED.value.tag, micros(since), micros(now)]
     alarms = reading.rows(_ALARMS, [*given, LOOKED_AT])
     # What somebody forged keeps no alarm from being raised.
     return any(
         hmac.compare_digest(mac(reading.encoded(payload)), reading.octets(code))
         for payload, code in alarms
     )
-
-
-def _micros(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def _is_witnessed(row: reading.Signed, witness: Witness, late: Late) -> bool:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from hospital.audit import reading
 from hospital.audit.reading import Line
-from hospital.audit.recording import EPOCH, mac
+from hospital.audit.recording import mac
+from hospital.audit.times import moment
 
 SKEW: Final = timedelta(seconds=300)  # between the clock of who states a time and another's
-_LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
 
 # Column → where the canonical line says it.
 SHOWN: Final = {
@@ -53,8 +53,7 @@ def shows_nothing(line: Line) -> bool:
 
 def time(line: Line) -> datetime:
     """Return when a line says that it happened, whatever it says."""
-    stated = line.at_us if isinstance(line.at_us, int) else 0
-    return EPOCH + timedelta(microseconds=min(max(stated, 0), _LATEST))
+    return moment(line.at_us if isinstance(line.at_us, int) else 0)
 
 
 def _at(said: dict[str, Any], path: tuple[str, ...]) -> Any:

@@ -18,7 +18,6 @@ from hospital import tracing
 from hospital.audit import canonical, undone
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
-from hospital.audit.times import EPOCH as EPOCH  # noqa: PLC0414 (others take it from here)
 from hospital.audit.times import micros
 from hospital.errors import TrailUnavailable
 

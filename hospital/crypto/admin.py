@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -69,20 +69,11 @@ class JobAdmin(GrantedAdmin):
     def amount(self, job: Job) -> str:
         return f"{job.done:,} / {job.total:,}"
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        job, now = self.get_object(request, object_id), timezone.now()
-        if isinstance(job, Job):
-            extra_context = {
-                **(extra_context or {}),
-                "progress": Progress.of(job, at=now),
-                "phase": phase_of(job),
-                "badge": BADGES[Job.State(job.state)],
-                "is_abandoned": job.lease_until is None or job.lease_until < now,
-            }
-        return super().change_view(request, object_id, form_url, extra_context)
+    def shown(self, request: HttpRequest, obj: Job) -> dict[str, Any]:
+        now = timezone.now()
+        return {
+            "progress": Progress.of(obj, at=now),
+            "phase": phase_of(obj),
+            "badge": BADGES[Job.State(obj.state)],
+            "is_abandoned": obj.lease_until is None or obj.lease_until < now,
+        }

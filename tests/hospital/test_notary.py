@@ -366,7 +366,7 @@ def test_a_copy_of_an_anchor_is_as_good_as_the_mark(house):
     house.notary().anchor(now=house.now)
     house.mark.path.unlink()
 
-    [anchored] = anchoring.notes(house.anchor_file.path.read_text())
+    [anchored] = anchoring.read(house.anchor_file.path.read_text()).notes
     house.mark.advance(anchored)
     house.seal(1)
 
@@ -585,7 +585,7 @@ def test_every_ten_minutes_the_note_goes_to_the_anchor(house):
         works.step(now=house.now)
         house.later(minutes=5)
 
-    anchored = anchoring.notes(house.anchor_file.path.read_text())
+    anchored = anchoring.read(house.anchor_file.path.read_text()).notes
     assert [one.checkpoint.size for one in anchored] == [3, 5]
     receipt = log.Anchor.objects.order_by("size").first().receipt
     assert receipt == hashlib.sha256(str(anchored[0]).encode()).hexdigest()
@@ -599,7 +599,7 @@ def test_a_note_that_was_cut_off_spoils_no_other(house):
     house.seal()
     house.notary().anchor(now=house.now)
 
-    anchored = anchoring.notes(house.anchor_file.path.read_text())
+    anchored = anchoring.read(house.anchor_file.path.read_text()).notes
     assert [one.checkpoint.size for one in anchored] == [1, 2]
     assert all(one.is_signed_by(house.signer.verifier) for one in anchored)
 
@@ -622,7 +622,7 @@ def test_a_row_that_says_it_was_anchored_is_not_believed(house):
 
     house.notary().anchor(now=house.now)
 
-    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+    assert len(anchoring.read(house.anchor_file.path.read_text()).notes) == 1
 
 
 def test_after_a_restart_anchors_are_not_late(house):
@@ -633,15 +633,15 @@ def test_after_a_restart_anchors_are_not_late(house):
 
     house.seal()
 
-    assert [one.checkpoint.size for one in anchoring.notes(house.anchor_file.path.read_text())] == [
-        3
-    ]
+    assert [
+        one.checkpoint.size for one in anchoring.read(house.anchor_file.path.read_text()).notes
+    ] == [3]
     house.later(minutes=9)
     house.seal()
-    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+    assert len(anchoring.read(house.anchor_file.path.read_text()).notes) == 1
     house.later(minutes=1)
     house.seal()
-    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 2
+    assert len(anchoring.read(house.anchor_file.path.read_text()).notes) == 2
 
 
 def test_a_time_nobody_can_live_to_see_keeps_nothing_from_starting(house):
@@ -758,7 +758,7 @@ def test_once_seals_what_there_is_and_anchors_it(configured, house, capsys):
     call_command("runnotary", "--once")
 
     assert "已封存 3 条" in capsys.readouterr().out
-    assert len(anchoring.notes(house.anchor_file.path.read_text())) == 1
+    assert len(anchoring.read(house.anchor_file.path.read_text()).notes) == 1
 
 
 def test_a_refusal_is_an_event_and_an_exit_code(configured, house):

@@ -50,7 +50,7 @@ def house(tmp_path):
 
 
 def anchors(house):
-    return anchoring.notes(house.anchor_file.path.read_text())
+    return anchoring.read(house.anchor_file.path.read_text()).notes
 
 
 def at(place):

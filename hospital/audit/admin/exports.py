@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from hospital import roles
-from hospital.admin import GrantedAdmin
+from hospital.admin import GrantedAdmin, demand
 from hospital.audit import tasks
 from hospital.audit.admin import people, words
 from hospital.audit.admin.asking import Asking
@@ -159,25 +159,15 @@ class ExportAdmin(GrantedAdmin):
             raise PermissionDenied
         return self._ask(request)  # type: ignore[return-value]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        export = self.get_object(request, object_id)
-        if isinstance(export, Export):
-            shown = {
-                "badge": BADGES[State(export.state)],
-                "percent": percent(export),
-                "proves": PROVES[Export.Kind(export.kind)],
-                "problem": making.PROBLEMS.get(export.problem, export.problem),
-                "is_live": export.state in {State.QUEUED, State.RUNNING},
-                "is_mine": _is_theirs(export, request),
-            }
-            extra_context = {**shown, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def shown(self, request: HttpRequest, obj: Export) -> dict[str, Any]:
+        return {
+            "badge": BADGES[State(obj.state)],
+            "percent": percent(obj),
+            "proves": PROVES[Export.Kind(obj.kind)],
+            "problem": making.PROBLEMS.get(obj.problem, obj.problem),
+            "is_live": obj.state in {State.QUEUED, State.RUNNING},
+            "is_mine": _is_theirs(obj, request),
+        }
 
     def download_view(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
         """Hand out a file to who asked for it."""
@@ -189,8 +179,7 @@ class ExportAdmin(GrantedAdmin):
         return self._hand_out(request, export)
 
     def seen_view(self, request: HttpRequest) -> HttpResponse:
-        if not roles.may(request.user, May.SEE_EXPORTS):
-            raise PermissionDenied
+        demand(request, May.SEE_EXPORTS)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Case, When
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -15,14 +14,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from hospital import roles
-from hospital.admin import GrantedAdmin
+from hospital.admin import GrantedAdmin, demand, refusals_told
 from hospital.audit import alarms, disposition, nightly
 from hospital.audit.admin import people, words
 from hospital.audit.findings import Finding
 from hospital.audit.stated import number
 from hospital.audit.times import moment
-from hospital.errors import Refusal
 from hospital.roles import May
 
 TITLES = alarms.TITLES | nightly.TITLES
@@ -104,27 +101,16 @@ class FindingAdmin(GrantedAdmin):
     def who(self, finding: Finding) -> str:
         return people.names([finding.settled_by]).get(str(finding.settled_by), "—")
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        finding = self.get_object(request, object_id)
-        if isinstance(finding, Finding):
-            shown = {
-                "heading": title(finding),
-                "told": told(finding, at=timezone.now()),
-                "events_url": events_url(finding),
-                "settlement": Settlement(label_suffix=""),
-            }
-            extra_context = {**shown, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def shown(self, request: HttpRequest, obj: Finding) -> dict[str, Any]:
+        return {
+            "heading": title(obj),
+            "told": told(obj, at=timezone.now()),
+            "events_url": events_url(obj),
+            "settlement": Settlement(label_suffix=""),
+        }
 
     def settle_view(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        if not roles.may(request.user, May.SETTLE_FINDINGS):
-            raise PermissionDenied
+        demand(request, May.SETTLE_FINDINGS)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         finding, form = get_object_or_404(Finding, pk=pk), Settlement(request.POST, label_suffix="")
@@ -132,7 +118,7 @@ class FindingAdmin(GrantedAdmin):
             # As a page that is only looked at: Django's own form has nothing to save.
             request.method = "GET"
             return self.change_view(request, str(pk), extra_context={"settlement": form})
-        try:
+        with refusals_told(request):
             disposition.settle(
                 finding,
                 state=Finding.State(form.cleaned_data["state"]),
@@ -140,9 +126,6 @@ class FindingAdmin(GrantedAdmin):
                 by=request.user,  # type: ignore[arg-type]
                 at=timezone.now(),
             )
-        except Refusal as exc:
-            messages.error(request, str(exc))
-        else:
             messages.success(request, f"已处置：{title(finding)}")
         return redirect("admin:audit_finding_changelist")
 

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import (
     Http404,
     HttpRequest,
@@ -21,16 +20,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from hospital import roles, stepup
-from hospital.admin import GrantedAdmin
+from hospital.admin import GrantedAdmin, demand, refusals_told
 from hospital.audit import proposing
-from hospital.audit.admin import people, words
+from hospital.audit.admin import people, proposed
 from hospital.audit.keeping import pruning, redacting
 from hospital.audit.kept import Archive
 from hospital.audit.log import Leaf
-from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
-from hospital.audit.times import moment
-from hospital.errors import Refusal
 from hospital.roles import May
 
 State = Proposal.State
@@ -112,15 +108,15 @@ class ProposalAdmin(GrantedAdmin):
 
     @admin.display(description="事项")
     def what(self, proposal: Proposal) -> str:
-        return label(proposal)
+        return proposed.label(proposal)
 
     @admin.display(description="内容")
     def about(self, proposal: Proposal) -> str:
-        return told(proposal)
+        return proposed.told(proposal)
 
     @admin.display(description="内容")
     def about_in_full(self, proposal: Proposal) -> str:
-        return told_in_full(proposal)
+        return proposed.told_in_full(proposal)
 
     @admin.display(description="状态", ordering="state")
     def standing(self, proposal: Proposal) -> str:
@@ -133,7 +129,7 @@ class ProposalAdmin(GrantedAdmin):
     @admin.display(description="失败原因")
     def failure(self, proposal: Proposal) -> str:
         code = proposing.why_failed(proposal)
-        return f"{_sentence(code)}（{code}）" if code else "—"
+        return f"{proposed.sentence(code)}（{code}）" if code else "—"
 
     @admin.display(description="申请人")
     def asker(self, proposal: Proposal) -> str:
@@ -149,21 +145,28 @@ class ProposalAdmin(GrantedAdmin):
         asks = {"may_ask": roles.may(request.user, May.KEEP_TRAIL)}
         return super().changelist_view(request, {**asks, **(extra_context or {})})
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        proposal = self.get_object(request, object_id)
-        if isinstance(proposal, Proposal):
-            extra_context = {**_shown(request, proposal), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def shown(self, request: HttpRequest, obj: Proposal) -> dict[str, Any]:
+        kind, now = _kind(obj), timezone.now()
+        if kind is None:  # asked for under an older version
+            return {"heading": proposed.label(obj)}
+        waits = obj.state == State.ASKED and obj.expires_at > now
+        is_asker = obj.asked_by == request.user.pk
+        return {
+            "heading": proposed.label(obj),
+            "about": proposed.told_in_full(obj),
+            "asker": _name(obj.asked_by),
+            "archives": proposed.archives(obj),
+            "is_redaction": obj.kind == "audit.redact",
+            "line": proposed.line_of(obj),
+            "is_own": bool(kind.concerned(obj.facts) & {str(obj.asked_by)}),
+            "next": proposed.next_step(kind) if waits or obj.state == State.APPROVED else "",
+            "may_decide": waits and not is_asker and roles.may(request.user, kind.decides),
+            "may_withdraw": is_asker and obj.state in {State.ASKED, State.APPROVED},
+        }
 
     def prune_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the removal of archived events."""
-        _demand(request, May.KEEP_TRAIL)
+        demand(request, May.KEEP_TRAIL)
         stretch = pruning.prunable(at=timezone.now())
         context: dict[str, Any] = {"stretch": stretch}
         if stretch:
@@ -178,7 +181,7 @@ class ProposalAdmin(GrantedAdmin):
 
     def redact_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for what a line says to be removed; first show which line it is."""
-        _demand(request, May.KEEP_TRAIL)
+        demand(request, May.KEEP_TRAIL)
         given = request.POST if request.method == "POST" else request.GET
         leaf = _leaf(given.get("index", ""))
         form = Reason(request.POST or None)
@@ -192,44 +195,38 @@ class ProposalAdmin(GrantedAdmin):
         context: dict[str, Any] = {"index": given.get("index", ""), "leaf": leaf, "form": form}
         if leaf:
             context["hash"] = hash_
-            context["line"] = _line(leaf)
+            context["line"] = proposed.line(leaf)
             context["archives"] = redacting.holding(leaf.index)
         return self._page(request, "redact", "申请遮盖留痕", **context)
 
     def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Let the second person decide, who has just shown that it is them."""
         proposal, kind = _found(pk)
-        _demand(request, kind.decides)
+        demand(request, kind.decides)
         return self._decided(request, proposal)
 
     @stepup.fresh
     def _decided(self, request: HttpRequest, proposal: Proposal) -> HttpResponse:
         if request.method != "POST":
             return self._page(
-                request, "decision", "审批", proposal=proposal, **_shown(request, proposal)
+                request, "decision", "审批", proposal=proposal, **self.shown(request, proposal)
             )
         decision = request.POST.get("decision")
         if decision not in DECISIONS:
             return HttpResponseBadRequest("请选择批准或不批准")
         approves = decision == "approve"
-        try:
+        with refusals_told(request):
             proposing.decide(proposal, approves=approves, by=_person(request), at=timezone.now())
-        except Refusal as exc:
-            messages.error(request, str(exc))
-        else:
-            messages.success(request, f"{label(proposal)}：{proposal.get_state_display()}")
+            messages.success(request, f"{proposed.label(proposal)}：{proposal.get_state_display()}")
         return redirect("admin:audit_proposal_change", proposal.pk)
 
     def withdrawal_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         proposal, kind = _found(pk)
-        _demand(request, kind.asks)
-        try:
+        demand(request, kind.asks)
+        with refusals_told(request):
             proposing.withdraw(proposal, by=_person(request), at=timezone.now())
-        except Refusal as exc:
-            messages.error(request, str(exc))
-        else:
             messages.success(request, "申请已撤回")
         return redirect("admin:audit_proposal_change", pk)
 
@@ -238,75 +235,12 @@ class ProposalAdmin(GrantedAdmin):
         return TemplateResponse(request, f"admin/audit/proposal/{name}.html", shown)
 
 
-def label(proposal: Proposal) -> str:
-    """Return what a request is for; a kind that no longer exists keeps its tag."""
-    known = {kind.tag: kind.label for kind in proposing.kinds()}
-    return known.get(proposal.kind, proposal.kind)
-
-
-def told(proposal: Proposal) -> str:
-    """Return the facts of a request in words."""
-    facts = proposal.facts
-    match proposal.kind:
-        case "audit.prune":
-            return f"序号 {facts['start']:,} 至 {facts['end'] - 1:,}"
-        case "audit.redact":
-            return f"序号 {facts['index']:,}"
-    return "，".join(f"{words.FACTS.get(name, name)} {value}" for name, value in facts.items())
-
-
-def told_in_full(proposal: Proposal) -> str:
-    """Return them with what is too long for a list: the hash by which the line is named."""
-    hash_ = proposal.facts.get("hash")
-    return f"{told(proposal)}，叶散列 {hash_}" if hash_ else told(proposal)
-
-
-def _shown(request: HttpRequest, proposal: Proposal) -> dict[str, Any]:
-    kind, now = _kind(proposal), timezone.now()
-    if kind is None:  # asked for under an older version
-        return {"heading": label(proposal)}
-    waits = proposal.state == State.ASKED and proposal.expires_at > now
-    is_asker = proposal.asked_by == request.user.pk
-    return {
-        "heading": label(proposal),
-        "about": told_in_full(proposal),
-        "asker": _name(proposal.asked_by),
-        "archives": _archives(proposal),
-        "is_redaction": proposal.kind == "audit.redact",
-        "line": _line_of(proposal),
-        "is_own": bool(kind.concerned(proposal.facts) & {str(proposal.asked_by)}),
-        "next": _next(kind) if waits or proposal.state == State.APPROVED else "",
-        "may_decide": waits and not is_asker and roles.may(request.user, kind.decides),
-        "may_withdraw": is_asker and proposal.state in {State.ASKED, State.APPROVED},
-    }
-
-
-def _next(kind: proposing.Kind) -> str:
-    """Return what happens once it is approved, in one sentence."""
-    if kind.is_ours():  # the web's account is the worker's
-        return "批准后先封存，封存后执行：由后台进程在一分钟内完成，不能恢复。"
-    return "批准后先封存，封存后执行：由清理账号运行 pruneaudit 完成，不能恢复。"
-
-
-def _archives(proposal: Proposal) -> list[Archive]:
-    facts = proposal.facts
-    match proposal.kind:
-        case "audit.prune":
-            rows = Archive.objects.filter(start__gte=facts["start"], end__lte=facts["end"])
-            return list(rows.order_by("start", "id"))
-        case "audit.redact":
-            return redacting.holding(facts["index"])
-    return []
-
-
 def _ask(request: HttpRequest, tag: str, facts: dict[str, Any], reason: str) -> HttpResponse | None:
-    try:
+    proposal = None
+    with refusals_told(request):
         proposal = proposing.ask(tag, facts, reason=reason, by=_person(request), at=timezone.now())
-    except Refusal as exc:
-        messages.error(request, str(exc))
-        return None
-    messages.success(request, "申请已提交，请另一人批准")
-    return redirect("admin:audit_proposal_change", proposal.pk)
+        messages.success(request, "申请已提交，请另一人批准")
+    return redirect("admin:audit_proposal_change", proposal.pk) if proposal else None
 
 
 def _leaf(index: str) -> Leaf | None:
@@ -330,54 +264,9 @@ def _kind(proposal: Proposal) -> proposing.Kind | None:
         return None
 
 
-def _sentence(code: str) -> str:
-    """Return what a refusal with this code says; whoever raised it."""
-    kinds = [Refusal]
-    for kind in kinds:
-        if kind.code == code and kind is not Refusal:
-            return kind.message
-        kinds += kind.__subclasses__()
-    return "原因不详"
-
-
-def _line_of(proposal: Proposal) -> dict[str, str]:
-    """Return which line is to be redacted, if it is about that."""
-    if proposal.kind != "audit.redact":
-        return {}
-    leaf = Leaf.objects.filter(index=proposal.facts["index"]).first()
-    return _line(leaf) if leaf else {}
-
-
-def _line(leaf: Leaf) -> dict[str, str]:
-    """Return which line it is, and nothing of what it says."""
-    event = Event.objects.filter(pk=leaf.event_id).first()
-    if event is None or event.action is None:
-        return {}
-    return {
-        "时间": f"{timezone.localtime(moment(event.at_us)):%Y-%m-%d %H:%M:%S}",
-        "行为": event.label,
-        "行为人": _who(event),
-        "对象": f"{words.kind_of_thing(event.object_type or '')} {event.object_id or ''}".strip()
-        or "—",
-        "结果": words.OUTCOMES.get(event.outcome, "—"),
-        "编号": str(event.uid),
-    }
-
-
-def _who(event: Event) -> str:
-    kind = words.ACTORS.get(event.actor_type, "")
-    name = people.names([event.actor_id]).get(str(event.actor_id), event.actor_id or "")
-    return f"{kind} {name}".strip() or "—"
+def _person(request: HttpRequest) -> proposing.Person:
+    return request.user  # type: ignore[return-value] # the admin site lets nobody else in
 
 
 def _name(person: object) -> str:
     return people.names([person]).get(str(person), "—")
-
-
-def _demand(request: HttpRequest, right: May) -> None:
-    if not roles.may(request.user, right):
-        raise PermissionDenied
-
-
-def _person(request: HttpRequest) -> proposing.Person:
-    return request.user  # type: ignore[return-value] # the admin site lets nobody else in

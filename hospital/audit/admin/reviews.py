@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -15,12 +14,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from hospital import roles
-from hospital.admin import GrantedAdmin
+from hospital.admin import GrantedAdmin, demand, refusals_told
 from hospital.audit import analysis, disposition
 from hospital.audit.admin import findings, people, words
 from hospital.audit.findings import Finding, Review
 from hospital.audit.stated import number
-from hospital.errors import Refusal
 from hospital.roles import May
 
 NOTED = {
@@ -92,29 +90,18 @@ class ReviewAdmin(GrantedAdmin):
     def who(self, review: Review) -> str:
         return people.names([review.reviewed_by]).get(str(review.reviewed_by), "—")
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        review = self.get_object(request, object_id)
-        if isinstance(review, Review):
-            shown = {
-                "heading": self.period(review),
-                "tables": tables(review),
-                "denials": denials(review),
-                "found": found(review),
-                "may_sign": roles.may(request.user, May.SETTLE_FINDINGS),
-                "conclusion": Conclusion(label_suffix=""),
-            }
-            extra_context = {**shown, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def shown(self, request: HttpRequest, obj: Review) -> dict[str, Any]:
+        return {
+            "heading": self.period(obj),
+            "tables": tables(obj),
+            "denials": denials(obj),
+            "found": found(obj),
+            "may_sign": roles.may(request.user, May.SETTLE_FINDINGS),
+            "conclusion": Conclusion(label_suffix=""),
+        }
 
     def sign_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not roles.may(request.user, May.SETTLE_FINDINGS):
-            raise PermissionDenied
+        demand(request, May.SETTLE_FINDINGS)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         review, form = get_object_or_404(Review, pk=pk), Conclusion(request.POST, label_suffix="")
@@ -122,16 +109,13 @@ class ReviewAdmin(GrantedAdmin):
             # As a page that is only looked at: Django's own form has nothing to save.
             request.method = "GET"
             return self.change_view(request, str(pk), extra_context={"conclusion": form})
-        try:
+        with refusals_told(request):
             disposition.sign(
                 review,
                 conclusion=form.cleaned_data["conclusion"],
                 by=request.user,  # type: ignore[arg-type]
                 at=timezone.now(),
             )
-        except Refusal as exc:
-            messages.error(request, str(exc))
-        else:
             messages.success(request, f"已审阅：{self.period(review)}")
         return redirect("admin:audit_review_changelist")
 

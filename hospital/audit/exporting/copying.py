@@ -14,8 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from hospital.audit.exporting.selecting import Filters, Range, Selection
-
-LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
+from hospital.audit.times import LATEST
 
 _TIME: Final = (
     f"CASE WHEN e.at_us >= 0 AND e.at_us < {LATEST} THEN to_char("

@@ -14,12 +14,11 @@ from django.db.models import Max
 
 from hospital.audit.log import Checkpoint, Leaf
 from hospital.audit.models import Event
-from hospital.audit.recording import EPOCH
+from hospital.audit.times import EPOCH, LATEST, micros, moment
 from hospital.errors import Refusal
 
 # An event is dated so much before or after the checkpoints around it, or `verifyaudit` says so.
 SKEW: Final = dt.timedelta(seconds=300)
-_LATEST: Final = 10**17  # microseconds: in the year 5138; a forged time may be anything
 
 
 class NotSealed(Refusal):
@@ -120,8 +119,8 @@ class Filters:
         """Return it in SQL over `audit_event e`, with its parameters."""
         parts, values = [], list[Any]()
         for column, sign, value in (
-            ("at_us", ">=", self.begin and _microseconds(self.begin)),
-            ("at_us", "<", self.end and _microseconds(self.end)),
+            ("at_us", ">=", self.begin and micros(self.begin)),
+            ("at_us", "<", self.end and micros(self.end)),
             ("action", "=", self.action),
             ("actor_id", "=", self.actor),
             ("object_type", "=", self.object_type),
@@ -152,8 +151,7 @@ def _began() -> dt.datetime:
     """Return when the first event happened, as far as it says; the dawn of time if it does not."""
     first = Leaf.objects.filter(index=0).values("event_id")
     at = Event.objects.filter(pk__in=first).values_list("at_us", flat=True).first()
-    is_sane = isinstance(at, int) and 0 <= at < _LATEST
-    return EPOCH + dt.timedelta(microseconds=at) if is_sane and at else EPOCH
+    return moment(at) if isinstance(at, int) and at < LATEST else EPOCH
 
 
 def _covering(size: int) -> Checkpoint:
@@ -164,7 +162,3 @@ def _covering(size: int) -> Checkpoint:
 
 def _sealed_at(size: int) -> dt.datetime:
     return _covering(size).created_at
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return (moment - EPOCH) // dt.timedelta(microseconds=1)

@@ -8,7 +8,6 @@ a text gets an apostrophe in front (OWASP "CSV Injection"; full-width signs work
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from json import loads
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,7 +21,7 @@ from hospital.audit.actions import Action
 from hospital.audit.exporting import copying, streams
 from hospital.audit.exporting.selecting import Range, Selection
 from hospital.audit.exporting.streams import Row
-from hospital.audit.recording import EPOCH
+from hospital.audit.times import LATEST, moment
 
 COLUMNS: Final = (
     "序号", "时间", "行为", "行为代码", "结果", "行为人类型", "行为人", "角色", "对象类型", "对象",
@@ -122,10 +121,9 @@ def write_xlsx(file: IO[bytes], rows: Iterable[Row], *, beside: Path) -> None:
 
 
 def _time(microseconds: object) -> str:
-    if not isinstance(microseconds, int) or not 0 <= microseconds < copying.LATEST:
+    if not isinstance(microseconds, int) or not 0 <= microseconds < LATEST:
         return ""
-    moment = timezone.localtime(EPOCH + timedelta(microseconds=microseconds))
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return timezone.localtime(moment(microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _csv(rows: Iterable[Iterable[str]]) -> bytes:

@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from hospital.audit.keeping import permitted
 from hospital.audit.log import Checkpoint
-from hospital.audit.recording import EPOCH
+from hospital.audit.times import EPOCH
 
 _YEAR: Final = 12  # months
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)

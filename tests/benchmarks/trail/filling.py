@@ -17,7 +17,8 @@ from uuid6 import uuid7
 
 from hospital.audit import canonical
 from hospital.audit.actions import Action
-from hospital.audit.recording import EPOCH, SYSTEM, Actor, mac, record
+from hospital.audit.recording import SYSTEM, Actor, mac, record
+from hospital.audit.times import EPOCH
 from tests.benchmarks.trail.shapes.models import Recorded
 
 A_DAY: Final = 20_000  # events
