@@ -23,6 +23,7 @@ class Store(models.Model):
     # Limits of get_wxpayface_authinfo: store_id 32 bytes, store_name 128.
     code = models.SlugField("门店编号", max_length=32, unique=True)
     name = models.CharField("门店名称", max_length=40)
+    campus = models.SlugField("院区", max_length=16, default="main")  # a code of settings.CAMPUSES
 
     class Meta:
         verbose_name = verbose_name_plural = "门店"

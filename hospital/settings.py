@@ -13,6 +13,7 @@ import environ
 import structlog
 from celery.schedules import crontab
 
+from hospital.parameters import PARAMETERS
 from hospital.redaction import frames_only
 
 django_stubs_ext.monkeypatch()  # lets annotations like ModelAdmin[Store] exist at run time
@@ -25,6 +26,8 @@ VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var")))
 # "3": 等保三级, every floor is a start-up error. "demo": says what is relaxed.
 DEPLOY_LEVEL = env("DEPLOY_LEVEL", default="3")
 HOSPITAL_NAME = env("HOSPITAL_NAME", default="本院")
+# 院区: code=name,code=name. A registrar sees their own only. A code stays what it is for ever.
+CAMPUSES = env.dict("CAMPUSES", default={"main": HOSPITAL_NAME})
 
 SECRET_KEY = env("SECRET_KEY")
 DEBUG = False
@@ -135,6 +138,9 @@ if CACHES["default"]["BACKEND"].endswith("DatabaseCache"):
     CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000, "CULL_FREQUENCY": 2**31}
 elif CACHES["default"]["BACKEND"].endswith("RedisCache"):
     CACHES["default"]["BACKEND"] = "hospital.caching.RedisCache"
+
+# The security policy: each within its line, or nothing starts (`hospital.parameters`).
+POLICY = {one.key: env.int(one.key, default=one.default) for one in PARAMETERS}
 
 # Passwords and sessions.
 PASSWORD_HASHERS = [

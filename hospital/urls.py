@@ -35,6 +35,7 @@ urlpatterns = [
     ),
     re_path(r"^api/", csrf_exempt(api.not_found)),  # does nothing, answers anybody
     path("admin/step-up/", admin.site.admin_view(StepUpView.as_view()), name="step-up"),
+    path("admin/desk/", include("hospital.desk.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -11,6 +11,8 @@ from uuid6 import uuid7
 from devices.models import Terminal
 from faceauth.models.consent import Consent
 from faceauth.models.merchant import Merchant
+from hospital import labels
+from hospital.accounts.models import Staff
 from hospital.audit.coverage import changes_recorded
 from hospital.crypto.fields import SealedField
 from hospital.crypto.indexes import token_digests
@@ -40,6 +42,21 @@ class WrongState(Refusal):
 
 
 class FaceSessionQuerySet(models.QuerySet["FaceSession"]):
+    def seen_by(self, staff: Staff) -> Self:
+        """
+        Return the visits at this member of staff's campus.
+
+        :raises NotCleared: they are not cleared for patients at all
+        """
+        labels.demand(staff, "faceauth.facesession")
+        return self.filter(terminal__store__campus=staff.campus) if staff.campus else self.none()
+
+    def unsettled(self, *, since: datetime) -> Self:
+        """Return those that ended without a patient and that nobody has dealt with."""
+        return self.filter(
+            state__in=FaceSession.FOR_THE_DESK, settled_at=None, opened_at__gte=since
+        )
+
     def of(self, terminal: Terminal) -> Self:
         return self.filter(terminal=terminal)
 
@@ -112,6 +129,21 @@ class FaceSession(models.Model):
         }
     )
 
+    # Ends that leave somebody standing there: a person is to help them.
+    FOR_THE_DESK: ClassVar[tuple[State, ...]] = (
+        State.REFUSED,
+        State.DECLINED,
+        State.GUARDIAN_REQUIRED,
+        State.FAILED,
+    )
+
+    class Settlement(models.TextChoices):
+        REGISTERED = "registered", "已人工建档"
+        KNOWN = "known", "已有档案"
+        LEFT = "left", "患者已离开"
+        AGAIN = "again", "患者重新刷脸"
+        MISTAKE = "mistake", "误操作"
+
     id = models.UUIDField("会话编号", primary_key=True, default=uuid7, editable=False)
     terminal = models.ForeignKey(Terminal, models.PROTECT, verbose_name="终端")
     merchant = models.ForeignKey(Merchant, models.PROTECT, null=True, verbose_name="商户")
@@ -141,6 +173,12 @@ class FaceSession(models.Model):
     attempts = models.PositiveSmallIntegerField("尝试次数", default=0)
     excused = models.PositiveSmallIntegerField(default=0)  # attempts that failed by our fault
 
+    # What the desk did about a session that ended without a patient.
+    taken_by = models.UUIDField("接手人", null=True)  # no foreign key: the row outlives the account
+    taken_at = models.DateTimeField("接手时间", null=True)
+    settled_at = models.DateTimeField("处理时间", null=True)
+    settlement = models.CharField("处理结果", max_length=16, choices=Settlement.choices, blank=True)
+
     objects = FaceSessionQuerySet.as_manager()
 
     class Meta:
@@ -155,6 +193,15 @@ class FaceSession(models.Model):
                 condition=models.Q(state__in=["opened", "seen"]),
                 name="session_unfinished",
             ),
+            models.Index(
+                fields=["opened_at"],
+                condition=models.Q(
+                    state__in=["refused", "declined", "guardian_required", "failed"],
+                    settled_at=None,
+                ),
+                name="session_for_the_desk",
+            ),
+            models.Index(fields=["opened_at", "state"], name="session_of_day"),
         ]
 
     def __str__(self) -> str:

@@ -47,10 +47,26 @@ def _kind(
 
 class Action(enum.Enum):
     # People
-    LOGIN = _kind("auth.login", "登录", severity=Severity.NOTICE, changes=NOTHING)
+    LOGIN = _kind("auth.login", "登录", "methods", severity=Severity.NOTICE, changes=NOTHING)
     LOGIN_FAILED = _kind(
-        "auth.login_failed", "登录失败", "suppressed", severity=Severity.WARNING, changes=NOTHING
+        "auth.login_failed",
+        "登录失败",
+        "factor",
+        "suppressed",
+        severity=Severity.WARNING,
+        changes=NOTHING,
     )
+    LOGIN_LOCK = _kind(
+        "auth.lock", "登录锁定", "minutes", "suppressed", severity=Severity.ALERT, changes=NOTHING
+    )
+    LOGIN_UNLOCK = _kind("auth.unlock", "解除登录锁定", severity=Severity.WARNING, changes=NOTHING)
+    SESSION_REPLACED = _kind(
+        "auth.session_replaced", "旧登录被新登录取代", severity=Severity.NOTICE, changes=NOTHING
+    )
+    SESSION_TIMEOUT = _kind("auth.session_timeout", "登录超时退出", "kind", changes=NOTHING)
+    MFA_ENROL = _kind("auth.mfa_enrol", "绑定第二验证方式", "factor", severity=Severity.NOTICE)
+    MFA_REMOVE = _kind("auth.mfa_remove", "解绑第二验证方式", "factor", severity=Severity.WARNING)
+    CREDENTIALS_RESET = _kind("auth.reset", "重置登录方式", "proposal", severity=Severity.WARNING)
     LOGOUT = _kind("auth.logout", "退出", changes=NOTHING)
     PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
     PASSWORD_REHASH = _kind("auth.password_rehash", "更新密码散列")
@@ -76,7 +92,59 @@ class Action(enum.Enum):
     STAFF_CHANGE = _kind(
         "staff.change", "修改账号", "fields", "is_active", severity=Severity.NOTICE
     )
-    ROLE_ASSIGN = _kind("role.assign", "分配角色", "before", "after", severity=Severity.WARNING)
+    STAFF_DISABLE = _kind("staff.disable", "自动停用账号", "code", severity=Severity.NOTICE)
+    STAFF_PRIVILEGE = _kind(
+        "staff.privilege",
+        "发现越权的超级权限",
+        "code",
+        "count",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    ROLE_ASSIGN = _kind(
+        "role.assign",
+        "分配角色",
+        "before",
+        "after",
+        "campus",
+        "clearance",
+        "proposal",
+        severity=Severity.WARNING,
+    )
+    POLICY_CHANGE = _kind(
+        "policy.change", "修改安全策略", "key", "before", "after", severity=Severity.WARNING
+    )
+    POLICY_REJECT = _kind(
+        "policy.change_rejected",
+        "拒绝越过底线的安全策略",
+        "key",
+        "value",
+        "source",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    ADDRESS_DENIED = _kind(
+        "access.address_denied",
+        "不允许的地址访问管理端",
+        "suppressed",
+        severity=Severity.WARNING,
+        changes=NOTHING,
+    )
+    EMERGENCY_ASK = _kind(
+        "emergency.ask", "申请启用应急账号", "campus", severity=Severity.ALERT, needs_reason=True
+    )
+    EMERGENCY_DECIDE = _kind(
+        "emergency.decide", "审批应急账号", "decision", "office", severity=Severity.ALERT
+    )
+    EMERGENCY_OPEN = _kind("emergency.open", "启用应急账号", "minutes", severity=Severity.ALERT)
+    EMERGENCY_FETCH = _kind("emergency.fetch", "领取应急账号密码", severity=Severity.ALERT)
+    EMERGENCY_CLOSE = _kind("emergency.close", "停用应急账号", "code", severity=Severity.ALERT)
+    EMERGENCY_REVIEW = _kind(
+        "emergency.review", "复核应急使用", severity=Severity.NOTICE, needs_reason=True
+    )
+    EMERGENCY_OVERDUE = _kind(
+        "emergency.overdue", "应急使用逾期未复核", severity=Severity.ALERT, changes=NOTHING
+    )
     # Places and boxes
     STORE_CREATE = _kind("store.create", "建立门店")
     STORE_CHANGE = _kind("store.change", "修改门店", "fields")
@@ -214,6 +282,10 @@ class Action(enum.Enum):
         changes=EITHER_WAY,
     )
     SESSION_EXPIRE = _kind("session.expire", "会话过期")
+    SESSION_REQUEUE = _kind("session.requeue", "立即重试核验")
+    SESSION_TAKE = _kind("session.take", "人工接手会话")
+    SESSION_LEAVE = _kind("session.leave", "放回会话")
+    SESSION_SETTLE = _kind("session.settle", "人工办结会话", "settlement", "patient")
     WECHAT_ANSWER = _kind(
         "wechat.answer", "取得微信应答", "wechat_request_id", "attempt", changes=NOTHING
     )
@@ -236,14 +308,81 @@ class Action(enum.Enum):
         "is_new",
         "document_type",
         "identity",
+        "method",
+        "evidence",
+        "registration",
         severity=Severity.NOTICE,
+    )
+    PATIENT_ATTEND = _kind("patient.attend", "在本院区登记", "campus")
+    PATIENT_CORRECT = _kind(
+        "patient.correct",
+        "更正患者身份",
+        "fields",
+        "correction",
+        "identity",
+        severity=Severity.WARNING,
+    )
+    PATIENT_REVEAL = _kind(
+        "patient.reveal",
+        "查看明文",
+        "field",
+        "purpose",
+        severity=Severity.WARNING,
+        changes=NOTHING,
+    )
+    PATIENT_REVEAL_QUOTA = _kind(
+        "patient.reveal_quota",
+        "查看明文达到限额",
+        "code",
+        "count",
+        "suppressed",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    PATIENT_PRINT = _kind("patient.print", "打印患者凭条", "format", changes=NOTHING)
+    REGISTRATION_ENTER = _kind(
+        "registration.enter",
+        "人工登记",
+        "cause",
+        "evidence",
+        "document_type",
+        "session",
+        "patient",
+        severity=Severity.NOTICE,
+    )
+    REGISTRATION_DECIDE = _kind(
+        "registration.decide",
+        "复核人工登记",
+        "decision",
+        "patient",
+        severity=Severity.NOTICE,
+    )
+    LIKENESS_FIND = _kind("likeness.find", "发现疑似重复", "kind", "patients")
+    LIKENESS_LINK = _kind("likeness.link", "关联为同一患者", "patients", severity=Severity.WARNING)
+    LIKENESS_UNLINK = _kind(
+        "likeness.unlink", "解除患者关联", "patients", severity=Severity.WARNING
+    )
+    LIKENESS_APART = _kind(
+        "likeness.apart", "确认不是同一患者", "patients", severity=Severity.NOTICE
+    )
+    CORRECTION_ASK = _kind(
+        "correction.ask",
+        "申请更正身份",
+        "fields",
+        "patient",
+        "evidence",
+        severity=Severity.NOTICE,
+        needs_reason=True,
+    )
+    CORRECTION_DECIDE = _kind(
+        "correction.decide", "复核更正申请", "decision", "patient", severity=Severity.NOTICE
     )
     WECHAT_ACCOUNT_MOVE = _kind(
         "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
     )
     PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects", changes=NOTHING)
     PATIENT_SEARCH = _kind(
-        "patient.search", "按姓名片段查找患者", "opened", "count", "subjects", changes=NOTHING
+        "patient.search", "查找患者", "kind", "opened", "count", "subjects", changes=NOTHING
     )
     # Keys
     KEYS_ROTATE_BEGIN = _kind(
@@ -266,6 +405,7 @@ class Action(enum.Enum):
         "failed",
         severity=Severity.WARNING,
     )
+    KEYS_DESTROY = _kind("keys.destroy", "销毁密钥", "epoch", "proposal", severity=Severity.ALERT)
     KEYS_CHECK = _kind(
         "keys.check",
         "检查封存的数据",

@@ -1,7 +1,8 @@
 """
 Identity documents: what can be read off a number, and how to show one without showing it.
 
-Document types are WeChat's `credential_type`, which the hospital keeps: 1 身份证 … 11 其他.
+Document types are WeChat's `credential_type`, which the hospital keeps: 1 身份证 … 11 其他. Those
+from 101 on are the desk's own: WeChat has no number for them.
 """
 
 from datetime import date, datetime
@@ -27,10 +28,24 @@ class DocumentType(IntegerChoices):
     TAIWAN = 9, "台胞证"
     BUSINESS = 10, "营业执照"
     OTHER = 11, "其他证件"
+    HMT_RESIDENCE = 101, "港澳台居民居住证"
+    FOREIGN_RESIDENCE = 102, "外国人永久居留身份证"
+    BIRTH_CERTIFICATE = 103, "出生医学证明"
+    NEWBORN = 104, "新生儿（暂无证件）"
+    EMERGENCY = 105, "急诊（身份待补登）"
 
 
-# These three carry the same 18-digit citizen number (GB 11643): one person, one number.
-CITIZEN = frozenset({DocumentType.RESIDENT, DocumentType.TEMPORARY, DocumentType.HOUSEHOLD})
+# These carry the same 18-digit citizen number (GB 11643): one person, one number.
+CITIZEN = frozenset(
+    {
+        DocumentType.RESIDENT,
+        DocumentType.TEMPORARY,
+        DocumentType.HOUSEHOLD,
+        DocumentType.HMT_RESIDENCE,
+    }
+)
+# A patient without a number yet: it is filled in by a correction.
+WITHOUT_NUMBER = frozenset({DocumentType.NEWBORN, DocumentType.EMERGENCY})
 
 
 def family(document_type: int) -> str:

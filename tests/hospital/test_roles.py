@@ -9,11 +9,13 @@ from hospital.accounts.models import Staff
 from hospital.roles import GRANTS, May, Role
 
 ADMINISTRATORS = [Role.SYSTEM, Role.SECURITY, Role.AUDITOR]
+# Reading the policy, and asking for what two others decide on, separates nobody.
+OPEN_TO_MANY = {May.READ_POLICY, May.ASK_EMERGENCY}
 
 
 def test_the_three_administrators_share_nothing():
     for one, other in combinations(ADMINISTRATORS, 2):
-        assert not GRANTS[one] & GRANTS[other]
+        assert GRANTS[one] & GRANTS[other] <= OPEN_TO_MANY
 
 
 # VIEW_PATIENTS is held by the desk and by whoever guards privacy: both must see (masked) whom
@@ -21,7 +23,7 @@ def test_the_three_administrators_share_nothing():
 def test_no_administrator_shares_anything_with_who_meets_patients():
     for administrator in ADMINISTRATORS:
         for other in (Role.REGISTRAR, Role.PRIVACY):
-            assert not GRANTS[administrator] & GRANTS[other]
+            assert GRANTS[administrator] & GRANTS[other] <= OPEN_TO_MANY
 
 
 def test_every_right_is_somebodys():
