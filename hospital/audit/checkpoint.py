@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -89,7 +90,7 @@ class Verifier:
             raise BadNote("not a verifier key")
         return found
 
-    @property
+    @cached_property
     def ident(self) -> bytes:
         """The 4 bytes by which a signature names this key."""
         return hashlib.sha256(f"{self.name}\n".encode() + self._typed).digest()[:_ID_SIZE]
@@ -110,10 +111,14 @@ class Verifier:
             [at] = _TIME.unpack_from(signature)
             message, signature = _cosigned(body, at), signature[_TIME.size :]
         try:
-            Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, message)
+            self._key.verify(signature, message)
         except InvalidSignature:
             raise BadNote(f"{self.name} did not sign this") from None
         return at
+
+    @cached_property
+    def _key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.public_key)
 
     @property
     def _typed(self) -> bytes:
@@ -174,7 +179,7 @@ class Note:
     def __str__(self) -> str:
         return f"{self.body}\n{''.join(self.signatures)}"
 
-    @property
+    @cached_property
     def checkpoint(self) -> Checkpoint:
         """
         What it states; believe it after `verify`.
@@ -231,6 +236,6 @@ def _base64(data: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         raise BadNote("not base64") from None
