@@ -175,7 +175,8 @@ def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> 
     accounts = sighting.openids_of(
         merchant, openid=identity.openid, sub_openid=identity.sub_openid or ""
     )
-    patient, is_new = enrolment.enrol(person, accounts=accounts, at=at)
+    campus = session.terminal.store.campus
+    patient, is_new = enrolment.enrol(person, accounts=accounts, campus=campus, at=at)
     session.complete(patient, at=at)
     record(
         Action.PATIENT_ONBOARD,

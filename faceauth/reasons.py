@@ -1,9 +1,13 @@
 """Why a session ended: in a sentence a patient understands, and in one for the desk."""
 
-import json
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from django.db.models import Max
 
 from faceauth.models import FaceSession
 from faceauth.remedies import remedy
+from hospital.audit import stated
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
 
@@ -60,23 +64,62 @@ def sentences() -> dict[str, str]:
 
 def for_staff(session: FaceSession) -> str:
     """Return what a registrar should know and do about a session; "" if nothing."""
+    return for_staff_of([session])[session.pk]
+
+
+def for_staff_of(sessions: Collection[FaceSession]) -> dict[UUID, str]:
+    """Return the same of many, with one question to the trail."""
+    failures = latest_failures(sessions)
+    return {session.pk: told(session, failures.get(session.pk)) for session in sessions}
+
+
+def latest_failures(sessions: Collection[FaceSession]) -> dict[UUID, Event]:
+    """Return the event that says why a session failed, or why it still waits."""
+    wanted = {str(session.pk): _telling(session) for session in sessions if _telling(session)}
+    of_these = Event.objects.filter(
+        object_type=FaceSession._meta.label_lower,
+        object_id__in=wanted,
+        action__in={action.value.tag for action in wanted.values() if action},
+    )
+    newest = of_these.order_by().values("object_id", "action").annotate(newest=Max("pk"))
+    return {
+        UUID(event.object_id): event
+        for event in Event.objects.filter(pk__in=newest.values("newest"))
+        if (told := wanted[str(event.object_id)]) and event.action == told.value.tag
+    }
+
+
+def verdict(facts: Mapping[str, object]) -> str:
+    """Return what an event states of WeChat's answer, in words; a code of theirs to quote."""
+    code = str(facts.get("wechat_fact") or facts.get("code") or "")
+    told = remedy(code, of_identity=True) or _CODE_FOR_STAFF.get(code, "")
+    return told or (f"没有取得身份信息（{code}）" if code else "")
+
+
+def _telling(session: FaceSession) -> Action | None:
+    """Return the kind of event that says why."""
+    if session.state == State.AUTHORIZED or session.reason == "attempts_exhausted":
+        return Action.WECHAT_RETRY
+    return Action.SESSION_FAIL if session.state == State.FAILED else None
+
+
+def told(session: FaceSession, failure: Event | None) -> str:
+    """Return what `for_staff` does, from the event that says why."""
     state = State(session.state)
+    why = _remedy(failure)
     if state == State.AUTHORIZED:
-        return _remedy(session, Action.WECHAT_RETRY)
+        return why
     if state == State.FAILED:
-        exhausted = session.reason == "attempts_exhausted"
         told = _CODE_FOR_STAFF.get(
             session.reason, f"微信未能确认身份（{session.reason}），请人工办理"
         )
-        why = _remedy(session, Action.WECHAT_RETRY if exhausted else Action.SESSION_FAIL)
         return "。".join(filter(None, [told, why]))
     return _FOR_STAFF.get(state, "")
 
 
-def _remedy(session: FaceSession, action: Action) -> str:
-    """Return what the latest failure of that kind was about, and where to mend it."""
-    event = Event.objects.on(session).filter(action=action.value.tag).order_by("-id").first()
-    if event is None:
+def _remedy(failure: Event | None) -> str:
+    """Return what a failure was about, and where to mend it."""
+    if failure is None:
         return ""
-    facts = json.loads(event.payload)["facts"]
-    return remedy(facts.get("wechat_fact") or facts["code"], of_identity=True)
+    facts = stated.facts(failure.payload)
+    return remedy(str(facts.get("wechat_fact") or facts.get("code")), of_identity=True)

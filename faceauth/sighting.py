@@ -9,6 +9,7 @@ from faceauth.models import FaceSession, Merchant, WrongState
 from hospital.audit.actions import Action
 from hospital.audit.recording import Actor, HasActor, record
 from hospital.errors import Refusal
+from hospital.patients.attendance import attend
 from hospital.patients.models import Patient, WechatAccount
 
 State = FaceSession.State
@@ -123,6 +124,7 @@ def recognise(
 
     :raises WrongState: somebody was seen already, or another worker was faster
     """
+    attend(patient, campus=session.terminal.store.campus, at=at)
     session.recognise(patient, at=at)
     record(
         Action.SESSION_RECOGNISE,

@@ -1,28 +1,60 @@
 """Admin pages governed by roles: what `GRANTS` does not give, no page shows."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import resolve, reverse
 
 from hospital import roles
 from hospital.errors import Refusal
+from hospital.labels import NotCleared
 from hospital.roles import May
 
 # Which apps make up one heading of the home page, in order.
 SECTIONS = [
     ("登记业务", ["faceauth.FaceSession", "patients.Patient"]),
     ("告知与同意", ["faceauth.Notice", "faceauth.Consent"]),
+    ("应急", ["accounts.Emergency"]),
     ("终端设备", ["devices.Store", "devices.Terminal"]),
     (
         "合规审计",
         ["audit.Event", "audit.Finding", "audit.Review", "audit.Export", "audit.Proposal"],
     ),
-    ("系统", ["accounts.Staff", "faceauth.Merchant", "crypto.KeyEpoch", "crypto.Job"]),
+    (
+        "系统",
+        [
+            "accounts.Staff",
+            "accounts.PolicyChoice",
+            "faceauth.Merchant",
+            "crypto.KeyEpoch",
+            "crypto.Job",
+        ],
+    ),
 ]
+# Of the desk, which are no tables: name, what it is called, whose it is.
+DESK = [
+    ("desk:find", "查找患者", May.SEARCH_PATIENTS),
+    ("desk:register", "人工建档", May.REGISTER_PATIENTS),
+    ("desk:registrations", "建档复核", May.REGISTER_PATIENTS),
+    ("desk:likenesses", "疑似重复", May.LINK_PATIENTS),
+    ("desk:corrections", "更正复核", May.DECIDE_CORRECTIONS),
+    ("desk:test-page", "打印测试页", May.REGISTER_PATIENTS),
+]
+
+
+@dataclass(frozen=True)
+class Duty:
+    """One line of a home page: what waits for its reader, and where to see to it."""
+
+    name: str
+    value: str
+    url: str = ""
 
 
 def demand(request: HttpRequest, right: May) -> None:
@@ -55,6 +87,24 @@ class Site(admin.AdminSite):
     index_title = "工作台"
     site_url = None
     enable_nav_sidebar = True
+
+    def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
+        """Whoever works at the desk begins at its board; the others with what waits for them."""
+        if roles.may(request.user, May.VIEW_SESSIONS):
+            with suppress(NotCleared):  # then with the pages that are still theirs
+                board: TemplateResponse = resolve(reverse("desk:board")).func(request)
+                return board
+        return super().index(request, extra_context)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            **super().each_context(request),
+            "desk_pages": [
+                (view, label) for view, label, right in DESK if roles.may(request.user, right)
+            ],
+            "home": "今日工作台" if roles.may(request.user, May.VIEW_SESSIONS) else "工作台",
+            "may_find": roles.may(request.user, May.SEARCH_PATIENTS),
+        }
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Group pages by what people come to do, not by where the code lives."""
@@ -100,7 +150,8 @@ class GrantedAdmin(admin.ModelAdmin[Any]):
         Django allows any column of the table, and a hash or an index can be read out of one
         by asking for its beginnings.
         """
-        offered = [name for name in self.list_filter if isinstance(name, str)]
+        named = [one[0] if isinstance(one, tuple) else one for one in self.list_filter]
+        offered = [name for name in named if isinstance(name, str)]
         path, _, question = lookup.rpartition("__")
         return lookup in offered or (
             question in {"exact", "isnull", "in"}

@@ -19,9 +19,12 @@ app.autodiscover_tasks()
 @worker_init.connect
 @beat_init.connect
 def _fit_to_work(**_kwargs: Any) -> None:
+    from hospital.starting import refuse_beyond_lines  # noqa: PLC0415 (knows models)
+
     # A signal swallows exceptions, and the worker would start all the same.
     try:
         refuse_unfit()
+        refuse_beyond_lines()
     except ImproperlyConfigured as exc:
         raise SystemExit(str(exc)) from None
 

@@ -5,13 +5,18 @@ Ids are stable: documentation and the evidence pack quote them.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+from hospital import policy
+from hospital.parameters import BY_KEY
 
 MINIMUM_SECRET = 50  # characters
 MINIMUM_MONTHS = 6  # 网络安全法: logs are kept that long
@@ -99,8 +104,48 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
             "留痕的保存期限不足六个月",
             f"设置 TRAIL_KEEP_MONTHS 不小于 {MINIMUM_MONTHS}",
         ),
+        (
+            bool(settings.ADMIN_NETWORKS) and not _is_everywhere(settings.ADMIN_NETWORKS),
+            "E017",
+            "没有限定管理端的访问地址",
+            "设置 ADMIN_NETWORKS，例如 10.20.0.0/16,10.30.8.0/24",
+        ),
+        (
+            settings.TRUSTED_PROXIES >= 0,
+            "E020",
+            "TRUSTED_PROXIES 不能是负数",
+            "设为前面代理的个数，没有代理用 0",
+        ),
     ]
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
+
+
+@register(Tags.security)
+def policy_within_its_lines(**_kwargs: Any) -> list[CheckMessage]:
+    """Return an error for each parameter set beyond its line: a demo has the same lines."""
+    hint = "去掉该环境变量，或设为允许范围内的值"
+    return [
+        Error(BY_KEY[key].refusal(value), hint=hint, id="hospital.E018")
+        for key, value in policy.beyond().items()
+    ]
+
+
+@register(Tags.database)
+def choices_within_their_lines(
+    databases: Sequence[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Return an error for each row that somebody wrote into the policy past its pages."""
+    if not databases or "default" not in databases:
+        return []
+    try:
+        forced = policy.forced()
+    except DatabaseError:  # not migrated yet
+        return []
+    hint = "没有生效。查明是谁直接改了数据库，再由安全管理员在“安全策略”中重新设置"
+    return [
+        Error(f"安全策略 {key} 在数据库中被改为 {value}，越过底线", hint=hint, id="hospital.E019")
+        for key, value in forced.items()
+    ]
 
 
 @register(Tags.database)
@@ -147,6 +192,13 @@ def _hint_about_provider() -> str:
     if settings.KEY_PROVIDER not in PROVIDERS:
         return f"KEY_PROVIDER 只能是 {'、'.join(PROVIDERS)}"
     return f"设置 {'、'.join(_missing_of(settings.KEY_PROVIDER))}"
+
+
+def _is_everywhere(networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether they are all there is, of either family, in however many parts."""
+    old = collapse_addresses(one for one in networks if isinstance(one, IPv4Network))
+    new = collapse_addresses(one for one in networks if isinstance(one, IPv6Network))
+    return any(not one.prefixlen for one in old) or any(not one.prefixlen for one in new)
 
 
 def _whereabouts(alias: str) -> tuple[str, ...]:

@@ -28,6 +28,15 @@ class Parameter:
     def allows(self, value: int) -> bool:
         return self.least <= value <= self.most
 
+    @property
+    def line(self) -> str:
+        """How people read what it may be."""
+        return f"{self.least}–{self.most} {self.unit}".rstrip()
+
+    def refusal(self, value: int) -> str:
+        """Say that `value` is beyond the line."""
+        return f"{self.key}={value} 超出允许范围：{self.label}须为 {self.line}（{self.clause}）"
+
 
 PARAMETERS: Final = (
     Parameter("PASSWORD_MIN_LENGTH", "密码最短长度", 12, 8, 64, "个字符", "8.1.4.1 a"),

@@ -5,6 +5,8 @@ A missing value stops the start. An unsafe one is a system check (`hospital.chec
 The default of `DEPLOY_LEVEL` is the strict one: only `make demo` and tests relax it.
 """
 
+from datetime import date
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,19 @@ DEPLOY_LEVEL = env("DEPLOY_LEVEL", default="3")
 HOSPITAL_NAME = env("HOSPITAL_NAME", default="本院")
 # 院区: code=name,code=name. A registrar sees their own only. A code stays what it is for ever.
 CAMPUSES = env.dict("CAMPUSES", default={"main": HOSPITAL_NAME})
+# Days off besides weekends, as 2026-10-01: what is due on the next working day is not due then.
+HOLIDAYS = frozenset(map(date.fromisoformat, env.list("HOLIDAYS", default=[])))
+WORKDAYS = frozenset(map(date.fromisoformat, env.list("WORKDAYS", default=[])))
 
 SECRET_KEY = env("SECRET_KEY")
+# Those of before: second factors are sealed under one of them until they are bound anew.
 DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Proxies in front of us whose X-Forwarded-For entry we count back over. 0: none is believed.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+# From where staff may come, as 10.20.0.0/16; with none, from anywhere (a check refuses it).
+ADMIN_NETWORKS = [ip_network(one) for one in env.list("ADMIN_NETWORKS", default=[])]
 
 INSTALLED_APPS = [
     "hospital.apps.HospitalConfig",
@@ -45,6 +53,10 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -62,11 +74,17 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "hospital.content_policy.ContentPolicy",
+    "hospital.content_policy.Isolation",
+    "hospital.accounts.addresses.AdminNetworks",
     "hospital.accounts.middleware.IdleSession",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "hospital.accounts.middleware.ShutDoors",
+    "hospital.accounts.middleware.LiveSession",
+    "allauth.account.middleware.AccountMiddleware",
+    "hospital.accounts.second_factor.BeforeAnyPage",
+    "hospital.accounts.middleware.DuePassword",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -143,24 +161,35 @@ elif CACHES["default"]["BACKEND"].endswith("RedisCache"):
 POLICY = {one.key: env.int(one.key, default=one.default) for one in PARAMETERS}
 
 # Passwords and sessions.
+AUTHENTICATION_BACKENDS = ["hospital.accounts.signing_in.Passwords"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
-_VALIDATION = "django.contrib.auth.password_validation."
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": _VALIDATION + "UserAttributeSimilarityValidator"},
-    {"NAME": _VALIDATION + "MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": _VALIDATION + "CommonPasswordValidator"},
-    {"NAME": _VALIDATION + "NumericPasswordValidator"},
-    {"NAME": "hospital.accounts.passwords.Trail"},
+    {"NAME": "hospital.accounts.passwords.Long"},
+    {"NAME": "hospital.accounts.passwords.Varied"},
+    {"NAME": "hospital.accounts.passwords.NotTheirName"},
+    {"NAME": "hospital.accounts.commonness.NotCommon"},
+    {"NAME": "hospital.accounts.passwords.NotUsedBefore"},
 ]
-SESSION_COOKIE_AGE = 15 * 60  # seconds of idleness
+# How long a row lives after the last click; when a login ends the policy says
+# (`hospital.accounts.sessions`), and says so in the trail, for which it has to be there still.
+SESSION_COOKIE_AGE = 12 * 3600  # seconds
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
+# Guessing (`hospital.accounts.lockout`): the counter, its rows and limits are ours.
+AXES_HANDLER = "hospital.accounts.lockout.Counter"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+SILENCED_SYSTEM_CHECKS = [
+    "axes.W002",  # its middleware tells who is locked out; ours are told what others are
+    "axes.W003",  # its backend asks before the others; ours asks by itself
+]
 # Plain http is for a demo on the loopback only; a check refuses it at level 3.
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
@@ -184,6 +213,16 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; an API body is never larger
 FILE_UPLOAD_HANDLERS = ["hospital.uploads.InMemory"]  # what is uploaded is a key: never a file
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; more is refused
+
+# Logging in: a password, then a second factor (allauth's tables and checks, our own pages).
+ACCOUNT_ADAPTER = "hospital.accounts.adapter.NoSignUp"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_USER_MODEL_EMAIL_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "hospital.accounts.adapter.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s: people type slowly, and phones drift
 
 # Language, time, static files.
 LANGUAGE_CODE = "zh-hans"
@@ -366,12 +405,29 @@ CELERY_BEAT_SCHEDULE = {
         ("note-silence", "devices.tasks.note_silence", 60.0),
         ("forget-answers", "devices.tasks.forget_answers", 3600.0),
         ("clear-sessions", "hospital.accounts.tasks.clear_sessions", 3600.0),
+        ("forget-tries", "hospital.accounts.tasks.forget_tries", 3600.0),
+        ("attend-to-emergencies", "hospital.accounts.tasks.attend_to_emergencies", 30.0),
         ("sweep-exports", "hospital.audit.tasks.sweep_exports", 15.0),
         ("watch-the-trail", "hospital.audit.tasks.watch", 60.0),
         ("attend-to-proposals", "hospital.audit.tasks.attend_to_proposals", 60.0),
         # The week that ended; asked every hour, so that a Monday without a beat loses none.
         ("analyse-the-week", "hospital.audit.tasks.analyse", 3600.0),
     )
+}
+CELERY_BEAT_SCHEDULE["stop-dormant-accounts"] = {
+    "task": "hospital.accounts.tasks.stop_dormant",
+    "schedule": crontab(hour=1, minute=10),
+    "options": {"expires": 3600},
+}
+CELERY_BEAT_SCHEDULE["look-for-privilege"] = {
+    "task": "hospital.accounts.tasks.look_for_privilege",
+    "schedule": crontab(hour=1, minute=30),
+    "options": {"expires": 3600},
+}
+CELERY_BEAT_SCHEDULE["look-over-the-policy"] = {
+    "task": "hospital.accounts.tasks.look_over_policy",
+    "schedule": crontab(hour=1, minute=20),
+    "options": {"expires": 3600},
 }
 CELERY_BEAT_SCHEDULE["verify-nightly"] = {
     "task": "hospital.audit.tasks.verify_nightly",
@@ -408,6 +464,8 @@ LOGGING = {
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},  # would quote a forged Host header
         "kombu.connection": {"level": "ERROR"},  # warns that a folder has no host name
+        "fido2": {"level": "WARNING"},  # names every key that signs
+        "axes": {"level": "CRITICAL"},  # would quote what was typed
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

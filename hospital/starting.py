@@ -1,9 +1,32 @@
 """What a process that serves patients must have before it starts."""
 
+from contextlib import suppress
+
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
+from django.utils import timezone
 
+from hospital import policy
+from hospital.accounts import policies
 from hospital.crypto import keyring
+from hospital.parameters import BY_KEY
+
+
+def refuse_beyond_lines() -> None:
+    """
+    Stop a process whose environment sets the policy beyond its lines; on record, if that can be.
+
+    :raises ImproperlyConfigured: naming each of them
+    """
+    beyond = policy.beyond()
+    if not beyond:
+        return
+    try:
+        with suppress(DatabaseError):
+            policies.reject(beyond, source="environment", at=timezone.now())
+    finally:
+        connections.close_all()
+    raise ImproperlyConfigured("\n".join(BY_KEY[key].refusal(one) for key, one in beyond.items()))
 
 
 def refuse_without_keys() -> None:

@@ -1,7 +1,7 @@
 """
 A grave act asks who is there once more: a session that stood open proves nothing.
 
-One small room, so that what is asked for can change: today the password, later a second factor.
+What is asked for is a second factor; logging in with one counts as well.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,14 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.http import url_has_allowed_host_and_scheme
 
-FRESH: Final = timedelta(minutes=5)
+from hospital import policy
+
 _STAMP: Final = "stepped_up_at"  # seconds since 1970
-TRIES: Final = 5  # of a person, in whatever sessions; with the last one that session ends
-REMEMBERED: Final = timedelta(minutes=15)  # each of them
+TRIES: Final = 5  # of a session, which ends with the last one
+REMEMBERED: Final = timedelta(hours=12)  # each of them: longer than any session
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Any, HttpRequest, P], HttpResponseBase]
@@ -49,37 +51,33 @@ def fresh(view: View[P]) -> View[P]:
 
 def is_fresh(session: SessionBase, *, at: datetime) -> bool:
     age = at.timestamp() - float(session.get(_STAMP, 0))
-    return 0 <= age < FRESH.total_seconds()
+    return 0 <= age < policy.value("STEP_UP_MINUTES") * 60
+
+
+def stamp(session: SessionBase, *, at: datetime) -> None:
+    """Remember that it was them."""
+    session[_STAMP] = at.timestamp()
 
 
 def confirm(session: SessionBase, *, at: datetime) -> None:
     """Remember that it was them, under a new key: who knew the old one learns nothing."""
     session.cycle_key()
-    session[_STAMP] = at.timestamp()
+    stamp(session, at=at)
 
 
-def attempt(person: object) -> int:
+def attempt(session: SessionBase) -> int:
     """
-    Take one of the tries of a person, before the answer is looked at; return how many are left.
+    Take one of the tries of a session, before the answer is looked at; return how many are left.
 
     -1: none was left to take. Each is an entry of its own in the shared cache, since adding one
     is atomic in every kind of cache and counting is not: requests at once get no more than one.
-
-    :param person: their id
+    Of the session, not of the person: who stole a cookie does not shut its owner out elsewhere.
     """
+    name = salted_hmac("hospital.stepup", session.session_key or "").hexdigest()
     for tried in range(TRIES):
-        if cache.add(_try(person, tried), 1, REMEMBERED.total_seconds()):
+        if cache.add(f"step-up-try:{name}:{tried}", 1, REMEMBERED.total_seconds()):
             return TRIES - tried - 1
     return -1
-
-
-def forgive(person: object) -> None:
-    """Forget the tries of who has shown that it is them."""
-    cache.delete_many([_try(person, tried) for tried in range(TRIES)])
-
-
-def _try(person: object, number: int) -> str:
-    return f"step-up-try:{person}:{number}"
 
 
 def onward(request: HttpRequest) -> str:

@@ -76,17 +76,19 @@ def client_ip(request: HttpRequest) -> str:
     Return the client's address as far as we can know it.
 
     `X-Forwarded-For` is counted back over `TRUSTED_PROXIES`; with none it is ignored,
-    since anybody can send it.
+    since anybody can send it. Empty, if what a proxy wrote there is no address.
     """
-    peer: str = request.META.get("REMOTE_ADDR", "")
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    forwarded = request.headers.get("X-Forwarded-For", "")
     proxies: int = settings.TRUSTED_PROXIES
-    if not proxies or len(hops) < proxies:
+    if not proxies or not forwarded:
+        peer: str = request.META.get("REMOTE_ADDR", "")
         return peer
+    hops = [hop.strip() for hop in forwarded.split(",")]
     try:
-        return str(ip_address(hops[-proxies]))
+        # Who came past some of the proxies is who the first of the others saw.
+        return str(ip_address(hops[-min(len(hops), proxies)]))
     except ValueError:
-        return peer
+        return ""
 
 
 def _route(request: HttpRequest) -> str:

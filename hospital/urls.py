@@ -9,7 +9,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from hospital import api, health, metrics
-from hospital.accounts.views import StepUpView
+from hospital.accounts.views.own_password import OwnPasswordView
+from hospital.accounts.views.signing_in import LogInView
+from hospital.accounts.views.step_up import StepUpView
 
 # What anybody may read: it is in the repository too.
 OPEN_TO_ALL: dict[str, Any] = {
@@ -34,6 +36,9 @@ urlpatterns = [
         name="api-docs",
     ),
     re_path(r"^api/", csrf_exempt(api.not_found)),  # does nothing, answers anybody
+    path("admin/login/", LogInView.as_view(), name="login"),  # before the admin's own
+    path("admin/password_change/", OwnPasswordView.as_view(), name="own-password"),
+    path("admin/account/", include("hospital.accounts.urls")),
     path("admin/step-up/", admin.site.admin_view(StepUpView.as_view()), name="step-up"),
     path("admin/desk/", include("hospital.desk.urls")),
     path("admin/", admin.site.urls),

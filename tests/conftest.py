@@ -1,6 +1,8 @@
 """
 The cast: 林 runs terminals, 梅 gives roles, 周 audits, 陈 registers, 顾 guards privacy.
 
+孙 registers beside 陈, 吴 at the other campus.
+
 Terminals sign for real, WeChat is the simulator on a loopback port, nothing is patched.
 """
 
@@ -20,7 +22,7 @@ from django.conf import settings as project
 from django.core.wsgi import get_wsgi_application
 from django.db import connection as database
 from django.db.backends.base.operations import BaseDatabaseOperations
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from devices import journal
@@ -30,6 +32,7 @@ from devices.models import Store, Terminal, TerminalKey
 from faceauth import connection, consent, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
+from hospital import policy
 from hospital.accounts.models import Staff
 from hospital.audit import completeness, guards
 from hospital.audit.guards import completeness as held
@@ -38,7 +41,9 @@ from hospital.audit.log import Change
 from hospital.audit.recording import SYSTEM
 from hospital.crypto import keyring
 from hospital.crypto.providers.file import FileProvider
+from hospital.labels import Label
 from hospital.roles import Role
+from tests import signing_in
 
 TESTS = Path(__file__).parent
 # Tests that go through the product's own doors: their bodies make no row behind its back.
@@ -48,7 +53,7 @@ FLOWS = (
     "faceauth/test_resilience.py",
     "faceauth/test_waiting.py",
     "hospital/test_recorded_flows.py",
-    "hospital/test_roles.py",
+    "hospital/test_bootstrap.py",
 )
 # As well, but in one transaction around each test: some put up boxes of their own.
 AROUND = ("devices/test_activation.py", "devices/test_suspension.py")
@@ -156,6 +161,14 @@ def no_keys_remembered() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_policy_remembered() -> Iterator[None]:
+    """What was chosen goes away with a test's database, and holds from its first moment."""
+    policy.forget()
+    yield
+    policy.forget()
+
+
+@pytest.fixture(autouse=True)
 def no_requests_noted() -> Iterator[None]:
     """What a test noted is of terminals that go away with it."""
     journal.forget()
@@ -174,10 +187,14 @@ def one_attempt() -> Iterator[None]:
 # People
 
 
-def _staff(username: str, role: Role) -> Staff:
+def _staff(username: str, role: Role, **fields: Any) -> Staff:
     return Staff.objects.create_user(
-        username, PASSWORD, display_name=username, person_id=f"E-{username}", role=role
+        username, PASSWORD, display_name=username, person_id=f"E-{username}", role=role, **fields
     )
+
+
+def _registrar(username: str, *, campus: str) -> Staff:
+    return _staff(username, Role.REGISTRAR, campus=campus, clearance=Label.IDENTIFYING)
 
 
 @pytest.fixture
@@ -197,12 +214,22 @@ def zhou(db: None) -> Staff:
 
 @pytest.fixture
 def chen(db: None) -> Staff:
-    return _staff("chen", Role.REGISTRAR)
+    return _registrar("chen", campus="main")
+
+
+@pytest.fixture
+def sun(db: None) -> Staff:
+    return _registrar("sun", campus="main")
+
+
+@pytest.fixture
+def wu(db: None) -> Staff:
+    return _registrar("wu", campus="east")
 
 
 @pytest.fixture
 def gu(db: None) -> Staff:
-    return _staff("gu", Role.PRIVACY)
+    return _staff("gu", Role.PRIVACY, clearance=Label.SENSITIVE)
 
 
 # WeChat
@@ -389,3 +416,20 @@ def authorized(kiosk: Kiosk, seen: FaceSession) -> FaceSession:
     answer.raise_for_status()
     seen.refresh_from_db()
     return seen
+
+
+# Sessions
+
+
+@pytest.fixture(autouse=True)
+def whole_sessions() -> Iterator[None]:
+    """Who is put into a session by a test has come as people do: with a second factor."""
+    put = Client._login
+
+    def logged_in(self: Client, user: Staff, backend: str | None = None) -> None:
+        put(self, user, backend)
+        signing_in.wholly(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_login", logged_in)
+        yield

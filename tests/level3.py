@@ -21,6 +21,7 @@ def environment(var: str) -> dict[str, str]:
         "BROKER_URL": "amqps://hospital@127.0.0.1:1//",
         "CACHE_URL": "rediss://127.0.0.1:1/1",
         "ALLOWED_HOSTS": "jiandang.hospital.invalid",
+        "ADMIN_NETWORKS": "10.20.0.0/16",
         "ACCEPT_FILE_KEYS": "1",
     }
 

@@ -17,6 +17,7 @@ os.environ.setdefault("DEPLOY_LEVEL", "demo")
 os.environ.setdefault("HTTPS_ONLY", "0")
 os.environ.setdefault("SECRET_KEY", "tests-" + "x" * 50)
 os.environ.setdefault("AUDIT_MAC_KEY", base64.b64encode(b"m" * 32).decode())
+os.environ.setdefault("CAMPUSES", "main=本部,east=东院区")
 os.environ.setdefault("ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
 
 from hospital.settings import *  # noqa: E402, F403

@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 
 from devices import activation, journal, qr, suspension
 from devices.admin.conditions import ConditionFilter, badges, moment, span, suspended
-from devices.models import Terminal, TerminalKey, TerminalRequest
+from devices.models import Store, Terminal, TerminalKey, TerminalRequest
+from hospital import stepup
 from hospital.accounts.models import staff_of
 from hospital.audit.actions import Action
 from hospital.audit.trailed import TrailedAdmin
@@ -68,6 +69,16 @@ class TerminalAdmin(TrailedAdmin):
         offered = lookup == ConditionFilter.parameter_name
         return offered or super().lookup_allowed(lookup, value, request)
 
+    def get_form(
+        self, request: HttpRequest, obj: Terminal | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Any]]:
+        """A terminal stays at its campus: whoever works there sees the visits it had."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if obj and (store := form.base_fields.get("store")):
+            assert isinstance(store, forms.ModelChoiceField)  # noqa: S101 (a foreign key's)
+            store.queryset = Store.objects.filter(campus=obj.store.campus)
+        return form
+
     def get_urls(self) -> list[URLPattern]:
         revocation = path(
             "<uuid:pk>/keys/<slug:key_id>/revocation/",
@@ -105,6 +116,7 @@ class TerminalAdmin(TrailedAdmin):
         }
 
     @admin.action(description="生成激活码", permissions=["change"])
+    @stepup.fresh
     def issue_code(self, request: HttpRequest, queryset: QuerySet[Terminal]) -> HttpResponse:
         """Show the codes in this very answer: a message would keep them in a cookie."""
         now, context = timezone.now(), self.admin_site.each_context(request)

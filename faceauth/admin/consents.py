@@ -14,6 +14,7 @@ from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin, in_words
 from hospital.audit.actions import Action
 from hospital.audit.trailed import TrailedAdmin
+from hospital.paging import Keyset
 from hospital.roles import May
 
 
@@ -79,6 +80,9 @@ class ConsentAdmin(GrantedAdmin):
     list_filter = ["granted"]
     list_select_related = ["notice", "terminal"]
     fields = readonly_fields = CONSENT_SHOWN
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Keyset]:
+        return Keyset
 
     @admin.display(description="同意的目的")
     def agreed(self, consent: Consent) -> str:

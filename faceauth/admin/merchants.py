@@ -2,14 +2,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import URLField
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from faceauth.admin.merchant_form import MerchantForm
 from faceauth.admin.merchant_state import PUBLIC
 from faceauth.models import Merchant, Slot
+from hospital import stepup
 from hospital.admin import in_words
 from hospital.audit.actions import Action
 from hospital.audit.recording import record
@@ -63,6 +66,17 @@ class MerchantAdmin(TrailedAdmin):
     def wanting(self, merchant: Merchant) -> str:
         wanted = [f"缺{name}" for name in merchant.missing]
         return "；".join(wanted) or "—"
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self._added(request, form_url, extra_context)  # type: ignore[return-value]
+
+    @stepup.fresh
+    def _added(self, request: HttpRequest, form_url: str, extra_context: Any) -> HttpResponseBase:
+        return super().add_view(request, form_url, extra_context)
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool

@@ -1,30 +1,28 @@
-import hashlib
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
-from django.core.cache import cache
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
+from devices.models import Store
+from faceauth import handling
 from faceauth.admin.places import where
+from faceauth.admin.story import story
 from faceauth.models import FaceSession
 from faceauth.reasons import for_staff
 from hospital.accounts.middleware import by_itself
 from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin
-from hospital.audit.models import Event
-from hospital.patients import viewing
-from hospital.patients.models import Patient
-from hospital.roles import May
-
-REMEMBERED = 3600  # seconds a session's list of people already recorded is kept
+from hospital.audit.admin import people
+from hospital.paging import Keyset
+from hospital.patients import showing, viewing
+from hospital.roles import May, may
 
 FACESESSION_SHOWN = (
     "id",
     "kind",
-    "badge",
     "explanation",
     "patient_shown",
     "place",
@@ -33,7 +31,18 @@ FACESESSION_SHOWN = (
     "finished_at",
     "attempts",
     "wechat_request_id",
+    "handled",
 )
+
+
+class OwnStores(admin.RelatedFieldListFilter):
+    """The stores of the campus whose visits are listed."""
+
+    def field_choices(
+        self, field: Any, request: HttpRequest, model_admin: Any
+    ) -> list[tuple[Any, Any]]:
+        own = Store.objects.filter(campus=staff_of(request).campus)
+        return [(store.pk, str(store)) for store in own]
 
 
 @admin.register(FaceSession)
@@ -42,13 +51,21 @@ class FaceSessionAdmin(GrantedAdmin):
 
     view = frozenset({May.VIEW_SESSIONS})
     change_form_template = "admin/faceauth/facesession/change_form.html"
-    list_display = ["opened_at", "badge", "patient_shown", "place", "short_id"]
+    list_display = ["opened_at", "badge", "patient_shown", "place", "settled", "short_id"]
     list_display_links = ["opened_at", "short_id"]
-    list_filter = ["state", "kind", "terminal__store"]
+    list_filter = ["state", "kind", ("terminal__store", OwnStores)]
     list_select_related = ["patient", "terminal"]
+    sortable_by = ()
+    empty_value_display = "—"
     fields = readonly_fields = FACESESSION_SHOWN
 
-    @admin.display(description="状态", ordering="state")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FaceSession]:
+        return FaceSession.objects.seen_by(staff_of(request))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Keyset]:
+        return Keyset
+
+    @admin.display(description="状态")
     def badge(self, session: FaceSession) -> str:
         return format_html(
             '<span class="badge badge-{}">{}</span>', session.state, session.get_state_display()
@@ -57,11 +74,21 @@ class FaceSessionAdmin(GrantedAdmin):
     @admin.display(description="患者")
     def patient_shown(self, session: FaceSession) -> str:
         patient = session.settled_patient
-        return f"{patient.masked_name}  {patient.number}" if patient else "—"
+        if patient is None:
+            return "—"
+        return f"{viewing.readable(lambda: patient.masked_name)}  {patient.number}"
 
     @admin.display(description="终端")
     def place(self, session: FaceSession) -> str:
         return where(session)
+
+    @admin.display(description="人工办理")
+    def settled(self, session: FaceSession) -> str:
+        if session.settlement:
+            return session.get_settlement_display()
+        if handling.is_unsettled(session):
+            return "已接手" if session.taken_by else "待办理"
+        return "—"
 
     @admin.display(description="编号")
     def short_id(self, session: FaceSession) -> str:
@@ -75,33 +102,32 @@ class FaceSessionAdmin(GrantedAdmin):
     def consent_shown(self, session: FaceSession) -> str:
         return f"{session.consent}（告知书{session.consent.notice}）"
 
+    @admin.display(description="人工办理")
+    def handled(self, session: FaceSession) -> str:
+        who = people.names([session.taken_by]).get(str(session.taken_by), "")
+        return "，".join(filter(None, [self.settled(session), who]))
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         response = super().changelist_view(request, extra_context)
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
-            patients = [session.settled_patient for session in listed["cl"].result_list]
-            _show(request, patients, ticks=by_itself(request))
+            patients = [one.settled_patient for one in listed["cl"].result_list]
+            showing.show(request, patients, ticks=by_itself(request))
         return response
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        session: FaceSession = context["original"]
-        _show(request, [session.settled_patient], ticks=False)
-        steps = [
-            {"at": event.at, "what": event.label, "failed": event.outcome != "success"}
-            for event in Event.objects.on(session).order_by("id")
-        ]
-        return super().render_change_form(request, {**context, "steps": steps}, *args, **kwargs)
-
-
-def _show(request: HttpRequest, patients: list[Patient | None], *, ticks: bool) -> None:
-    shown = {patient.pk: patient for patient in patients if patient}
-    viewing.prepare(list(shown.values()))
-    # A page that ticks shows the same people again: of those, only who is new is recorded. The
-    # header that says so is the client's, so it may not spare anybody's first time.
-    session = hashlib.sha256(str(request.session.session_key).encode()).hexdigest()
-    before: set[UUID] = cache.get(f"shown:{session}", set())
-    new = shown.keys() - before if ticks else shown.keys()
-    viewing.looked([shown[pk] for pk in new], by=staff_of(request), at=timezone.now())
-    cache.set(f"shown:{session}", before | new, REMEMBERED)
+    def shown(self, request: HttpRequest, obj: FaceSession) -> dict[str, Any]:
+        staff, now = staff_of(request), timezone.now()
+        if patient := obj.settled_patient:  # each time, whatever header comes with it
+            viewing.prepare([patient])
+            viewing.looked([patient], by=staff, at=now)
+        if not may(staff, May.HANDLE_SESSIONS):
+            return {"steps": story(obj)}
+        is_free = handling.is_free(obj, by=staff, at=now)
+        return {
+            "steps": story(obj),
+            "is_postponed": handling.is_postponed(obj, at=now),
+            "is_free": is_free,
+            "is_mine": is_free and obj.taken_by == staff.pk,
+            "is_anothers": handling.is_unsettled(obj) and not is_free,
+            "closed_with": [(one.value, one.label) for one in handling.CLOSED_WITH],
+        }

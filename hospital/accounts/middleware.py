@@ -1,16 +1,22 @@
-"""What every page of staff's shares: idleness, doors that did not open, acts that were undone."""
+"""What every page of staff's shares: how a login ends, doors that did not open, acts undone."""
 
 from collections.abc import Callable
 from contextlib import suppress
 
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import PermissionDenied
 from django.db import Error, transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 
 from hospital import api
+from hospital.accounts import passwords, sessions
 from hospital.accounts.models import Staff
 from hospital.audit import flood, undone
 from hospital.audit.actions import Action
@@ -28,12 +34,57 @@ def by_itself(request: HttpRequest) -> bool:
 
 
 class IdleSession(SessionMiddleware):
-    """A page that refreshes itself does not keep its session alive."""
+    """A page that refreshes itself does not keep its session alive; nor does an old one end it."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if by_itself(request) and not request.session.modified and not request.session.is_empty():
+        session = request.session
+        if by_itself(request) and not session.modified and not session.is_empty():
+            return response
+        if session.is_empty() and not session.modified:
+            # Unknown by now: the page was sent twice, and the first answer set a newer cookie.
             return response
         return super().process_response(request, response)
+
+
+class LiveSession:
+    """
+    A login that is over is over with the next request, whatever its cookie says.
+
+    No page of staff's is kept by a browser or a proxy: who comes after them sees nothing.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.staffs = reverse("admin:index")
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            if settings.SESSION_COOKIE_NAME in request.COOKIES:
+                _end_if_over(request)
+        except TrailUnavailable as exc:  # nobody gets in on a login that is over
+            return _unavailable(request, exc)
+        response = self.get_response(request)
+        if request.path_info.startswith(self.staffs):
+            patch_cache_control(response, no_store=True, private=True)
+        return response
+
+
+class DuePassword:
+    """Whoever has to change their password gets to nothing else first."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.staffs, self.change = reverse("admin:index"), reverse("own-password")
+        self.doors = {self.change, reverse("admin:logout"), reverse("admin:jsi18n")}
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_staffs = request.path_info.startswith(self.staffs)
+        if not is_staffs or request.path_info in self.doors:
+            return self.get_response(request)
+        person = request.user
+        if isinstance(person, Staff) and passwords.is_due(person, at=timezone.now()):
+            return redirect(self.change)
+        return self.get_response(request)
 
 
 class ShutDoors:
@@ -60,6 +111,20 @@ class ShutDoors:
         except TrailUnavailable as exc:
             exception = exc
         return _unavailable(request, exception) if isinstance(exception, Unavailable) else None
+
+
+def _end_if_over(request: HttpRequest) -> None:
+    person, now = request.user, timezone.now()
+    if not isinstance(person, Staff):
+        # Stopped, ended, or replaced by a newer login: nothing of it stays.
+        if SESSION_KEY in request.session:
+            request.session.flush()
+        return
+    if why := sessions.is_over(request.session, at=now):
+        sessions.end(person, request.session, why, at=now)
+        request.user = AnonymousUser()
+    elif not by_itself(request):
+        sessions.touch(request.session, at=now)
 
 
 def _record_denial(request: HttpRequest, staff: Staff) -> None:

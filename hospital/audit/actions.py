@@ -66,7 +66,17 @@ class Action(enum.Enum):
     SESSION_TIMEOUT = _kind("auth.session_timeout", "登录超时退出", "kind", changes=NOTHING)
     MFA_ENROL = _kind("auth.mfa_enrol", "绑定第二验证方式", "factor", severity=Severity.NOTICE)
     MFA_REMOVE = _kind("auth.mfa_remove", "解绑第二验证方式", "factor", severity=Severity.WARNING)
+    MFA_COPIED = _kind(
+        "auth.mfa_copied",
+        "安全密钥疑似被复制",
+        "factor",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
     CREDENTIALS_RESET = _kind("auth.reset", "重置登录方式", "proposal", severity=Severity.WARNING)
+    CREDENTIALS_FETCH = _kind(
+        "auth.reset_fetch", "领取一次性密码", "proposal", severity=Severity.WARNING
+    )
     LOGOUT = _kind("auth.logout", "退出", changes=NOTHING)
     PASSWORD_CHANGE = _kind("auth.password_change", "修改密码", severity=Severity.NOTICE)
     PASSWORD_REHASH = _kind("auth.password_rehash", "更新密码散列")
@@ -93,6 +103,13 @@ class Action(enum.Enum):
         "staff.change", "修改账号", "fields", "is_active", severity=Severity.NOTICE
     )
     STAFF_DISABLE = _kind("staff.disable", "自动停用账号", "code", severity=Severity.NOTICE)
+    STAFF_LAST = _kind(
+        "staff.last",
+        "应停用的账号是该角色最后一个，没有停用",
+        "code",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
     STAFF_PRIVILEGE = _kind(
         "staff.privilege",
         "发现越权的超级权限",
@@ -131,7 +148,12 @@ class Action(enum.Enum):
         changes=NOTHING,
     )
     EMERGENCY_ASK = _kind(
-        "emergency.ask", "申请启用应急账号", "campus", severity=Severity.ALERT, needs_reason=True
+        "emergency.ask",
+        "申请启用应急账号",
+        "campus",
+        "ticket",
+        severity=Severity.ALERT,
+        needs_reason=True,
     )
     EMERGENCY_DECIDE = _kind(
         "emergency.decide", "审批应急账号", "decision", "office", severity=Severity.ALERT
@@ -345,6 +367,7 @@ class Action(enum.Enum):
         "人工登记",
         "cause",
         "evidence",
+        "guardian",
         "document_type",
         "session",
         "patient",
@@ -382,7 +405,14 @@ class Action(enum.Enum):
     )
     PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects", changes=NOTHING)
     PATIENT_SEARCH = _kind(
-        "patient.search", "查找患者", "kind", "opened", "count", "subjects", changes=NOTHING
+        "patient.search",
+        "查找患者",
+        "kind",
+        "opened",
+        "count",
+        "subjects",
+        "suppressed",
+        changes=NOTHING,
     )
     # Keys
     KEYS_ROTATE_BEGIN = _kind(
@@ -504,6 +534,12 @@ class Action(enum.Enum):
         "end",
         "index",
         "hash",
+        "staff",
+        "person",
+        "role",
+        "campus",
+        "clearance",
+        "epoch",
         severity=Severity.WARNING,
         needs_reason=True,
     )

@@ -13,13 +13,17 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from hospital.audit import checks as _checks  # noqa: F401, PLC0415 (registers itself)
-        from hospital.audit import proposing, recording  # noqa: PLC0415 (need the models)
+        from hospital.audit import (  # noqa: PLC0415 (need the models)
+            key_destruction,
+            proposing,
+            recording,
+        )
         from hospital.audit.forwarding import checks  # noqa: F401, PLC0415 (registers itself)
         from hospital.audit.guards import transactions  # noqa: PLC0415
         from hospital.audit.keeping import pruning, redacting  # noqa: PLC0415
 
         recording.mac("")  # an unusable key stops the start, not the first patient
-        for kind in (pruning.KIND, redacting.KIND):
+        for kind in (pruning.KIND, redacting.KIND, key_destruction.KIND):
             proposing.register(kind)
         connection_created.connect(transactions.number_transactions)
         pre_migrate.connect(_unguard, sender=self)

@@ -1,10 +1,9 @@
 """What whoever watches over the trail is told on every page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any, Final, Literal
 
 from django.db.models import Max
 from django.http import HttpRequest
@@ -29,6 +28,15 @@ class Banner:
     url: str = ""
 
 
+Source = Callable[[HttpRequest], Iterable[Banner]]
+_SOURCES: Final[list[Source]] = []  # of rooms above this one
+
+
+def register(source: Source) -> None:
+    """Have what it yields for a request told on every page as well, the first of all."""
+    _SOURCES.append(source)
+
+
 def shown(request: HttpRequest) -> dict[str, Any]:
     """Context processor: asked for only by pages that have room for banners."""
     return {"banners": partial(banners, request)}
@@ -37,24 +45,21 @@ def shown(request: HttpRequest) -> dict[str, Any]:
 def banners(request: HttpRequest) -> list[Banner]:
     """Return what this person should be told now."""
     person = getattr(request, "user", None)
-    told: list[Banner] = []
+    told = [banner for source in _SOURCES for banner in source(request)]
     if roles.may(person, May.READ_TRAIL) or roles.may(person, May.APPROVE_KEEPING):
         told += _of_the_trail(is_auditor=roles.may(person, May.READ_TRAIL))
     if roles.may(person, May.SEE_EXPORTS) and (count := requests.unseen().count()):
         exports = reverse("admin:audit_export_changelist")
         told.append(Banner("notice", f"有 {count} 次留痕导出未阅", exports))
-    if roles.may(person, May.APPROVE_KEEPING) and (pk := request.user.pk):
-        told += _to_decide(pk)
+    if proposing.kinds_for(person):
+        told += _to_decide(person)
     return told
 
 
-def _to_decide(person: UUID) -> Iterator[Banner]:
-    waiting = proposing.waiting(at=timezone.now()).exclude(asked_by=person)
-    if count := waiting.count():
+def _to_decide(person: Any) -> Iterator[Banner]:
+    if count := proposing.to_decide(person, at=timezone.now()).count():
         proposals = reverse("admin:audit_proposal_changelist")
-        yield Banner(
-            "notice", f"有 {count} 项清理或遮盖申请待批准", f"{proposals}?state__exact=asked"
-        )
+        yield Banner("notice", f"有 {count} 项申请待批准", f"{proposals}?state__exact=asked")
 
 
 def _of_the_trail(*, is_auditor: bool) -> Iterator[Banner]:

@@ -9,6 +9,7 @@ still holds.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -29,10 +30,18 @@ def commit(value: bytes | str, *, subject: UUID) -> str:
 
 def opens(digest: str, value: bytes | str) -> bool | None:
     """Return whether `digest` commits to `value`; None if its salt is not there (any more)."""
-    row = Commitment.objects.filter(digest=digest).first()
-    if row is None:
-        return None
-    return hmac.compare_digest(_digest(bytes(row.salt), value), digest)
+    return opened(digest, value, salt=salts([digest]).get(digest))
+
+
+def salts(digests: Collection[str]) -> dict[str, bytes]:
+    """Return the salts that are there (still), by their digests."""
+    rows = Commitment.objects.filter(digest__in=digests).values_list("digest", "salt")
+    return {digest: bytes(salt) for digest, salt in rows}
+
+
+def opened(digest: str, value: bytes | str, *, salt: bytes | None) -> bool | None:
+    """Return whether `digest` commits to `value` under this salt; None if there is none."""
+    return None if salt is None else hmac.compare_digest(_digest(salt, value), digest)
 
 
 def forget(subject: UUID) -> int:

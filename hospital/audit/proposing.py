@@ -55,6 +55,11 @@ class OwnAct(Refusal):
     message = "事项涉及本人的留痕，申请和批准须由其他人办理"
 
 
+class AskerGone(Refusal):
+    code = "proposal_asker_gone"
+    message = "申请人已停用，或不再有申请此事项的角色，请由在岗人员重新申请"
+
+
 class NotAsker(Refusal):
     code = "proposal_not_asker"
     message = "只有申请人可以撤回申请"
@@ -117,6 +122,9 @@ class Kind:
     :param carry_out: does it, in a transaction; may refuse
     :param concerned: ids of those who may neither ask for it nor approve it: it is about them
     :param is_ours: whether the database's account in use may do it
+    :param told: what a request states, in words, given the names of staff by id; where none is
+        given each fact by its name
+    :param is_final: what was done stays done; people are told before they approve it
     """
 
     tag: str
@@ -129,6 +137,8 @@ class Kind:
     prepare: Callable[[Mapping[str, Any]], None] = _nothing
     concerned: Callable[[Mapping[str, Any]], frozenset[str]] = _nobody
     is_ours: Callable[[], bool] = _always
+    told: Callable[[Mapping[str, Any], Mapping[str, str]], str] | None = None
+    is_final: bool = True
 
 
 _KINDS: Final[dict[str, Kind]] = {}
@@ -150,6 +160,21 @@ def register(kind: Kind) -> None:
 
 def kinds() -> list[Kind]:
     return list(_KINDS.values())
+
+
+def kinds_for(person: object) -> list[Kind]:
+    """Return those this person may ask for, or decide on."""
+    return [
+        kind
+        for kind in _KINDS.values()
+        if roles.may(person, kind.asks) or roles.may(person, kind.decides)
+    ]
+
+
+def to_decide(person: Person, *, at: datetime) -> QuerySet[Proposal]:
+    """Return what waits for this person to decide on it: nothing they asked for themselves."""
+    theirs = [kind.tag for kind in _KINDS.values() if roles.may(person, kind.decides)]
+    return waiting(at=at).filter(kind__in=theirs).exclude(asked_by=person.pk)
 
 
 def kind_of(proposal: Proposal) -> Kind:
@@ -203,12 +228,13 @@ def decide(proposal: Proposal, *, approves: bool, by: Person, at: datetime) -> P
     """
     Allow it or not. It is done later, when the log has signed that it was allowed.
 
-    :raises NotAllowed, SamePerson, OwnAct, Expired, NotOpen:
+    :raises NotAllowed, SamePerson, OwnAct, AskerGone, Expired, NotOpen:
     """
     kind = kind_of(proposal)
     _demand(by, kind.decides)
-    if approves:
+    if approves and proposal.asked_by != by.pk:
         _demand_others(kind, proposal.facts, by.pk)
+        demand_asker(proposal)
     state = State.APPROVED if approves else State.REFUSED
     moved = (
         waiting(at=at)
@@ -243,15 +269,16 @@ def withdraw(proposal: Proposal, *, by: Person, at: datetime) -> Proposal:
 
 def expire(*, at: datetime) -> int:
     """
-    Close what nobody decided, or carried out, in time, or whose two people are not both here still.
+    Close what nobody decided, or carried out, in time, or whose two people do not both stand by it.
 
-    Return how many there were. Needs to read the accounts.
+    Both are here still, and whoever asked may still ask. Return how many there were. Needs to read
+    the accounts.
     """
     closed = 0
     late = Proposal.objects.filter(state=State.ASKED, expires_at__lte=at)
     lapsed = Proposal.objects.filter(state=State.APPROVED, decided_at__lte=at - STANDS)
     standing = Proposal.objects.filter(state=State.APPROVED, decided_at__gt=at - STANDS)
-    left_by_one = [one for one in standing if not _are_here(one.asked_by, one.decided_by)]
+    left_by_one = [one for one in standing if not _stand_by(one)]
     for proposal in (*late, *lapsed, *left_by_one):
         with transaction.atomic():
             mine = Proposal.objects.filter(pk=proposal.pk, state=proposal.state)
@@ -330,9 +357,27 @@ def why_failed(proposal: Proposal) -> str:
     return str(stated.facts(last.payload).get("code", "")) if last else ""
 
 
-def _are_here(*people: UUID | None) -> bool:
-    accounts = get_user_model().objects.filter(pk__in=[*people], is_active=True)
-    return accounts.count() == len(people)
+def demand_asker(proposal: Proposal) -> None:
+    """
+    Demand that whoever asked for this may still ask for it. Needs to read the accounts.
+
+    Not every account of the database that carries something out can; the others' is `expire`.
+
+    :raises AskerGone:
+    """
+    asker = get_user_model().objects.filter(pk=proposal.asked_by).first()
+    if not roles.may(asker, kind_of(proposal).asks):
+        raise AskerGone
+
+
+def _stand_by(proposal: Proposal) -> bool:
+    here = get_user_model().objects.filter(is_active=True)
+    asker = here.filter(pk=proposal.asked_by).first()
+    decider = proposal.decided_by
+    if asker is None or decider is None or not here.filter(pk=decider).exists():
+        return False
+    kind = _KINDS.get(proposal.kind)
+    return kind is None or roles.may(asker, kind.asks)
 
 
 def _demand(by: Person, right: May) -> None:

@@ -16,10 +16,11 @@ from uuid6 import uuid7
 
 from hospital import tracing
 from hospital.audit import canonical, undone
-from hospital.audit.actions import Action
+from hospital.audit.actions import Action, Severity
 from hospital.audit.models import Event
 from hospital.audit.times import micros
 from hospital.errors import TrailUnavailable
+from hospital.roles import SEALED
 
 Outcome = Literal["success", "denied", "failed"]
 
@@ -111,16 +112,17 @@ def _append(
         raise ValueError(f"{kind.tag} knows no {', '.join(sorted(unknown))}")
     if kind.needs_reason and not reason:
         raise ValueError(f"{kind.tag} needs a reason")
-    uid = uuid7()
+    uid, actor = uuid7(), _actor(by)
     payload = canonical.line(
         {
             "v": 1,
             "uid": str(uid),
             "t": micros(at),
             "action": kind.tag,
-            "severity": kind.severity,
+            # Whatever the sealed account does, somebody is to look at.
+            "severity": Severity.ALERT if actor["role"] in SEALED else kind.severity,
             "outcome": outcome,
-            "actor": _actor(by),
+            "actor": actor,
             "object": _object(on),
             "ctx": _context(),
             "facts": {name: canonical.fact(value) for name, value in facts.items()},

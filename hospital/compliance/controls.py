@@ -18,7 +18,7 @@ from hospital import checks
 from hospital.accounts.models import Staff
 from hospital.audit import trail, verification
 from hospital.crypto import known_answers
-from hospital.roles import GRANTS, Role
+from hospital.roles import GRANTS, SEALED, Role
 
 ADMINISTRATORS = (Role.SYSTEM, Role.SECURITY, Role.AUDITOR)
 
@@ -65,7 +65,7 @@ def _separation(_at: datetime) -> tuple[bool, str]:
 
 def _staffed(_at: datetime) -> tuple[bool, str]:
     held = set(Staff.objects.filter(is_active=True).values_list("role", flat=True))
-    missing = [role.label for role in Role if role not in held]
+    missing = [role.label for role in Role if role not in held | SEALED]
     if missing:
         return False, "缺：" + "、".join(missing)
     return True, "五个角色均有在用账号，一人一角色"

@@ -121,6 +121,8 @@ def _show(place: Installation) -> None:
     print(f" 管理后台   {place.server}/admin/")
     for login in json.loads(place.logins.read_text()):
         print(f" {login['role']:　<6} {login['username']:<10} {login['password']}")
+    print(" 首次登录须绑定手机验证器；手边没有：")
+    print(f"   {Path(sys.executable)} -m hospital.demo.authenticator 页面上的密钥")
     print(f" 接口说明   {place.server}/api/docs")
     print(" 停止 Ctrl-C   重置 make demo-reset   换端口 make demo PORT=8080")
     print("─" * 60, flush=True)

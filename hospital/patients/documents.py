@@ -5,7 +5,9 @@ Document types are WeChat's `credential_type`, which the hospital keeps: 1 身�
 from 101 on are the desk's own: WeChat has no number for them.
 """
 
+import re
 from datetime import date, datetime
+from typing import Final
 
 from django.db.models import IntegerChoices
 from stdnum.iso7064 import mod_11_2
@@ -14,6 +16,13 @@ from hospital.crypto.normalising import document_number
 
 ADULT_CONSENT_AGE = 14  # years; below it a guardian consents (个人信息保护法 第三十一条)
 LENGTH = 18
+
+_BETWEEN: Final = re.compile(r"[\s,;|，；、]+")
+_TEMPORARY: Final = re.compile(r"急诊患者 \d{4}")
+_LETTERS: Final = re.compile(r"[A-Z]{2,}[A-Z'.-]*")
+_PREFIX: Final = 4  # letters from which on they begin no number
+_TAIL: Final = 2  # characters of a number that are shown
+_SHORTEST: Final = 4  # characters of which two tell little
 
 
 class DocumentType(IntegerChoices):
@@ -44,8 +53,14 @@ CITIZEN = frozenset(
         DocumentType.HMT_RESIDENCE,
     }
 )
+# Their numbers say when somebody was born; a foreigner's did not before 2023, and was shorter.
+DATED = CITIZEN | {DocumentType.FOREIGN_RESIDENCE}
 # A patient without a number yet: it is filled in by a correction.
 WITHOUT_NUMBER = frozenset({DocumentType.NEWBORN, DocumentType.EMERGENCY})
+# Their numbers have words in them: what is typed there is never taken apart.
+WORDED = frozenset(
+    {DocumentType.OFFICER, DocumentType.SOLDIER, DocumentType.POLICE, DocumentType.OTHER}
+)
 
 
 def family(document_type: int) -> str:
@@ -67,14 +82,37 @@ def canonical_number(document_type: int, number: str) -> str:
 
 
 def birth_date(document_type: int, number: str) -> date | None:
-    """Return the date inside a citizen number; None for documents that carry none."""
-    if document_type not in CITIZEN:
+    """Return the date inside an 18-digit number; None for documents that carry none."""
+    number = canonical_number(document_type, number)
+    if document_type not in DATED or len(number) != LENGTH:
         return None
-    digits = canonical_number(document_type, number)[6:14]
+    digits = number[6:14]
     try:
         return datetime.strptime(digits, "%Y%m%d").date()  # noqa: DTZ007 (a date has no zone)
     except ValueError:
         return None
+
+
+def scanned(text: str) -> tuple[str, str]:
+    """
+    Return the number and the name a card reader typed into one box; "" for what it did not.
+
+    Readers put blanks, commas or bars between the two, in either order. Latin letters are a name
+    behind a number, and before one if it has letters of its own; else they may begin it.
+    """
+    parts = [part for part in _BETWEEN.split(text) if part]
+    numbers = [place for place, part in enumerate(parts) if _has_digits(part)]
+    first = numbers[0] if numbers else len(parts)
+    is_lettered = any(document_number(parts[place])[0].isalpha() for place in numbers)
+    names: list[str] = []
+    number: list[str] = []
+    for place, part in enumerate(parts):
+        letters = document_number(part)
+        is_latin = bool(numbers) and bool(_LETTERS.fullmatch(letters))
+        is_latin &= place > first or is_lettered or len(letters) >= _PREFIX
+        is_name = is_latin or not any(sign.isascii() for sign in letters)
+        (names if is_name else number).append(part)
+    return "".join(number), " ".join(names)
 
 
 def age(born: date, *, today: date) -> int:
@@ -82,12 +120,23 @@ def age(born: date, *, today: date) -> int:
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
+def temporary_name(number: str) -> str:
+    """Return what somebody nobody knows is called until they are, by their patient number."""
+    return f"急诊患者 {number[-4:]}"
+
+
+def is_temporary(name: str) -> bool:
+    return bool(_TEMPORARY.fullmatch(name))
+
+
 def masked_name(name: str) -> str:
     """
     Return a name a lobby may read: 张三 → *三, 王小英 → 王*英, 欧阳·… → first and last kept.
 
-    A single character stays hidden.
+    A single character stays hidden; a temporary name tells nothing and is whole.
     """
+    if is_temporary(name):
+        return name
     if len(name) <= 1:
         return "*"
     if len(name) == 2:  # noqa: PLR2004 (the common two-character name)
@@ -96,5 +145,9 @@ def masked_name(name: str) -> str:
 
 
 def masked_number(number: str) -> str:
-    """Return the last two characters only."""
-    return "*" * 6 + number[-2:]
+    """Return the last two characters only; of a number with hardly more, none."""
+    return "*" * 6 + (number[-_TAIL:] if len(number) >= _SHORTEST else "")
+
+
+def _has_digits(part: str) -> bool:
+    return any(sign.isdigit() for sign in document_number(part))

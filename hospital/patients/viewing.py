@@ -1,19 +1,71 @@
 """Whoever looks at patients, even masked ones, is on record: one event per answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
 from hospital.audit.actions import Action
 from hospital.audit.recording import HasActor, record
 from hospital.crypto import keyring
+from hospital.crypto.keyring import SubjectForgotten
+from hospital.crypto.sealing import Unopenable
 from hospital.patients.models import Patient
+
+
+@dataclass(frozen=True)
+class Masked:
+    """
+    What staff see of a patient before they ask for more.
+
+    :param is_erased: nothing is left to reveal, correct or print
+    """
+
+    pk: UUID
+    number: str
+    name: str
+    document_type: str
+    document: str
+    is_erased: bool = False
 
 
 def prepare(patients: Sequence[Patient]) -> None:
     """Fetch the keys of all these patients at once, before their names are opened one by one."""
     keyring.prefetch(patient.pk for patient in patients)
+
+
+def masked(patient: Patient) -> Masked:
+    """Return what staff see of `patient`; whoever calls this sees to it that it is on record."""
+    return Masked(
+        pk=patient.pk,
+        number=patient.number,
+        name=readable(lambda: patient.masked_name),
+        document_type=patient.get_document_type_display(),
+        document=readable(lambda: patient.masked_document if patient.document_number else "无号码"),
+        is_erased=_is_erased(patient),
+    )
+
+
+def readable(read: Callable[[], str]) -> str:
+    """Return what is read; one patient who cannot be read does not take the page with them."""
+    try:
+        return read()
+    except SubjectForgotten:
+        return "已依法删除"
+    except Unopenable:
+        return "无法打开，请告诉安全管理员"
+
+
+def _is_erased(patient: Patient) -> bool:
+    try:
+        patient.real_name  # noqa: B018 (opened as it is read)
+    except SubjectForgotten:
+        return True
+    except Unopenable:
+        return False
+    return False
 
 
 def looked(patients: Sequence[Patient], *, by: HasActor, at: datetime) -> None:

@@ -8,6 +8,7 @@ from django.contrib.sessions.models import Session
 from django.urls import reverse
 
 from faceauth.models import Merchant
+from tests import signing_in
 from tests.conftest import PASSWORD
 
 playwright = pytest.importorskip(
@@ -61,10 +62,7 @@ class Desk:
         return self.page.goto(urljoin(self.server, address))
 
     def sit_down(self, person):
-        self.open(reverse("admin:login"))
-        self.page.fill("#id_username", person.username)
-        self.page.fill("#id_password", PASSWORD)
-        self.page.click("input[type=submit]")
+        signing_in.at_the_door(self.page, self.server, person, password=PASSWORD)
         playwright.expect(self.page.locator("#user-tools")).to_contain_text(person.display_name)
 
     def links(self):

@@ -15,6 +15,7 @@ from hospital.audit.actions import Action
 from hospital.audit.detection import Occasion, detect
 from hospital.audit.findings import Finding
 from hospital.audit.recording import record
+from tests import signing_in
 from tests.conftest import PASSWORD
 from tests.hospital.notarised import House
 
@@ -126,10 +127,7 @@ class Desk:
         return self.page.goto(urljoin(self.server, address))
 
     def sit_down(self, person):
-        self.open(reverse("admin:login"))
-        self.page.fill("#id_username", person.username)
-        self.page.fill("#id_password", PASSWORD)
-        self.page.click("input[type=submit]")
+        signing_in.at_the_door(self.page, self.server, person, password=PASSWORD)
         expect(self.page.locator("#user-tools")).to_contain_text(person.display_name)
 
     def violations(self):

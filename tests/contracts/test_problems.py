@@ -9,7 +9,6 @@ from rest_framework import exceptions
 
 from hospital.api import DETAILS
 from hospital.errors import Refusal, Unavailable
-from hospital.patients.finding import TooMany  # no page leads to it yet
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "terminal-api.md"
@@ -22,11 +21,23 @@ NEVER_AT_A_TERMINAL = {
     "document_unsuitable",
     "name_differs",
     "not_suspended",
-    TooMany.code,
+    "record_unreadable",
     "unfit",
 }
 # Rooms a terminal has no door to.
-STAFFS = ("hospital.audit.",)
+STAFFS = (
+    "faceauth.handling",
+    "hospital.accounts.",
+    "hospital.audit.",
+    "hospital.crypto.destroying",
+    "hospital.desk.",
+    "hospital.patients.asked",
+    "hospital.patients.correcting",
+    "hospital.patients.finding",
+    "hospital.patients.likenesses",
+    "hospital.patients.registering",
+    "hospital.patients.revealing",
+)
 # Without an operation to belong to, or never raised as they are.
 NOWHERE = {"method_not_allowed", "permission_denied", "not_authenticated", "refused"}
 

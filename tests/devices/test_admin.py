@@ -14,6 +14,7 @@ from devices.admin.conditions import span
 from devices.agent import keys
 from devices.models import Activation, Terminal, TerminalKey
 from hospital.audit.models import Event
+from tests import signing_in
 
 LIST = "/admin/devices/terminal/"
 
@@ -22,6 +23,7 @@ LIST = "/admin/devices/terminal/"
 def desk(lin):
     client = Client()
     client.force_login(lin)
+    signing_in.step_up(client, lin)
     return client
 
 

@@ -267,7 +267,9 @@ def _write(name: str) -> None:
             fresh, shared = f"W{name}{turn:08d}", f"S{turn:08d}"
             for number, called in ((fresh, "新人"), (shared, "同人")):
                 with _repair():
-                    patient, _is_new = enrol(Person(called, 2, number), accounts={}, at=AT)
+                    patient, _is_new = enrol(
+                        Person(called, 2, number), accounts={}, campus="main", at=AT
+                    )
                 known[number] = called
                 journal.write(json.dumps([number, called, str(patient.pk)]) + "\n")
             n = dice.choice(mine)

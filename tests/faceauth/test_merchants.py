@@ -34,6 +34,7 @@ from faceauth.simulator import people
 from faceauth.tasks import warn_of_expiry
 from hospital.audit.models import Event
 from hospital.crypto import letterbox
+from tests import signing_in
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +109,7 @@ def as_worker(settings, worker_key):
 def desk(lin):
     browser = Client()
     browser.force_login(lin)
+    signing_in.step_up(browser, lin)
 
     def send(merchant=None, **given):
         # What a browser would: every field as the page shows it, and what was typed.

@@ -55,6 +55,7 @@ def on_record(merchant):
         patient, _ = enrolment.enrol(
             enrolment.Person(they.name, they.document_type, they.document_number),
             accounts={merchant.appid: openid_of(person, merchant)},
+            campus="main",
             at=timezone.now(),
         )
         return patient
@@ -327,6 +328,7 @@ def test_an_openid_that_moves_to_another_takes_no_union_id_along(on_record, merc
     enrolment.enrol(
         enrolment.Person(other.name, other.document_type, other.document_number),
         accounts={merchant.appid: openid_of("stranger-1", merchant)},
+        campus="main",
         at=timezone.now(),
     )
 

@@ -16,7 +16,7 @@ from hospital.audit.admin.findings import TITLES
 from hospital.audit.alarms.bursts import Burst, nights
 from hospital.audit.findings import Finding
 from hospital.audit.models import Event
-from hospital.audit.recording import SYSTEM, UNKNOWN, record
+from hospital.audit.recording import SYSTEM, UNKNOWN, Actor, record
 from tests.hospital.notarised import House
 
 pytestmark = pytest.mark.django_db
@@ -210,6 +210,8 @@ def test_each_burst_is_found_at_its_threshold_and_not_below(rule, chen, lin):
     action = min(rule.actions, key=lambda one: one.value.tag)
     how = {"by": lin, "on": chen, "every": rule.window.total_seconds() / (2 * rule.threshold)}
     how |= {"reason": "x"} if action.value.needs_reason else {}
+    how |= {"by": Actor("staff", str(lin.pk), rule.role)} if rule.role else {}
+    how |= {"outcome": rule.outcome} if rule.outcome else {}
     end = NOON + rule.window / 2
     wrote(rule.threshold - 1, action, **how)
     watch(end)

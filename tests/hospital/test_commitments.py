@@ -77,7 +77,7 @@ def patient(db):
 def onboard(person):
     now = timezone.now()
     with transaction.atomic():
-        patient, _ = enrolment.enrol(person, accounts={"wx1": "o-zhang"}, at=now)
+        patient, _ = enrolment.enrol(person, accounts={"wx1": "o-zhang"}, campus="main", at=now)
         record(
             Action.PATIENT_ONBOARD,
             by=SYSTEM,
@@ -137,7 +137,7 @@ def test_a_forged_onboarding_stops_no_check_and_vouches_for_nobody(patient, fact
 
 
 def test_of_who_was_onboarded_before_nothing_is_known(db):
-    enrolment.enrol(ZHANG, accounts={"wx1": "o"}, at=timezone.now())
+    enrolment.enrol(ZHANG, accounts={"wx1": "o"}, campus="main", at=timezone.now())
 
     assert agrees() is None
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from faceauth import connection, consent
 from faceauth.admin import NoticeAdmin
 from faceauth.models import Merchant, Notice
+from hospital.accounts import granting
 from hospital.accounts.middleware import REFRESH
 from hospital.accounts.models import Staff
 from hospital.audit.models import Event
@@ -88,16 +89,15 @@ def test_making_an_account_is_not_changing_a_password(chen):
 
 def test_two_people_who_change_one_account_change_what_they_changed(lin, mei, chen):
     """The second to save does not undo the first."""
-    stale = Staff.objects.get(pk=chen.pk)
-    Staff.objects.filter(pk=chen.pk).update(is_active=False)
-    client = seated(mei)
-    page = f"/admin/accounts/staff/{stale.pk}/change/"
+    client, page = seated(lin), f"/admin/accounts/staff/{chen.pk}/change/"
+    client.get(page)
+    granting.take_away(chen, by=mei, at=timezone.now())
 
-    client.post(page, {"role": "privacy"})
+    form = {"username": "chen", "display_name": "陈", "person_id": chen.person_id}
+    client.post(page, form | {"is_active": "on"})
 
     chen.refresh_from_db()
-    assert chen.role == "privacy"
-    assert not chen.is_active
+    assert (chen.display_name, chen.role) == ("陈", "")
 
 
 def test_stopping_an_account_says_so(lin, chen):
@@ -165,7 +165,7 @@ def test_a_notice_enforced_while_it_was_edited_is_not_edited(gu, notice, monkeyp
 
 def test_a_list_that_shows_patients_is_on_record_but_not_its_ticking(chen, authorized):
     known = enrolment.Person("张三", 2, "E1")
-    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    patient, _ = enrolment.enrol(known, accounts={}, campus="main", at=timezone.now())
     authorized.complete(patient, at=timezone.now())
     client = seated(chen)
 
@@ -178,7 +178,7 @@ def test_a_list_that_shows_patients_is_on_record_but_not_its_ticking(chen, autho
 
 def test_a_header_spares_nobody_the_trail(chen, authorized):
     known = enrolment.Person("张三", 2, "E1")
-    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    patient, _ = enrolment.enrol(known, accounts={}, campus="main", at=timezone.now())
     authorized.complete(patient, at=timezone.now())
     client = seated(chen)
 
@@ -218,7 +218,7 @@ def test_trying_doors_all_day_is_bounded(chen, monkeypatch):
 
 def test_a_page_of_one_is_on_record_whatever_header_comes_with_it(chen, authorized):
     known = enrolment.Person("张三", 2, "E1")
-    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    patient, _ = enrolment.enrol(known, accounts={}, campus="main", at=timezone.now())
     authorized.complete(patient, at=timezone.now())
     client = seated(chen)
     client.get("/admin/faceauth/facesession/")

@@ -11,7 +11,9 @@ ZHANG = enrolment.Person("张三", 1, "11010119900307002X")
 
 
 def enrol(person=ZHANG, **accounts):
-    return enrolment.enrol(person, accounts=accounts or {"wx1": "o-zhang"}, at=timezone.now())
+    return enrolment.enrol(
+        person, accounts=accounts or {"wx1": "o-zhang"}, campus="main", at=timezone.now()
+    )
 
 
 def test_a_person_becomes_a_patient_with_a_number_that_tells_nothing(db):

@@ -27,6 +27,7 @@ from hospital.audit.exporting import checking, making, places, requests
 from hospital.audit.exporting.selecting import Filters, NotSealed, Range
 from hospital.audit.models import Event, Export, Leaf
 from hospital.roles import Role
+from tests import signing_in
 from tests.conftest import PASSWORD
 from tests.hospital.notarised import House, address, tamper
 
@@ -479,7 +480,7 @@ def at_desk(client):
     def sit(person, *, is_fresh=True):
         client.force_login(person)
         if is_fresh:
-            client.post(reverse("step-up"), {"password": PASSWORD})
+            signing_in.step_up(client, person)
         return client
 
     return sit

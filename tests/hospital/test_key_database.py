@@ -39,7 +39,7 @@ from hospital.patients.models import Patient
 @transaction.atomic
 def enrol(number):
     person, now = enrolment.Person("张三", 1, number), timezone.now()
-    patient, is_new = enrolment.enrol(person, accounts={}, at=now)
+    patient, is_new = enrolment.enrol(person, accounts={}, campus="main", at=now)
     record(Action.PATIENT_ONBOARD, by=SYSTEM, on=patient, at=now, is_new=is_new)
     return patient, is_new
 

@@ -276,6 +276,31 @@ def test_what_is_approved_but_not_done_yet_may_be_taken_back(deed, zhou, mei, ho
     assert deed.done == 0
 
 
+def test_what_was_asked_by_somebody_no_longer_in_office_is_refused_and_never_approved(
+    deed, zhou, mei
+):
+    proposal = ask(zhou)
+    zhou.role = ""
+    zhou.save()
+
+    with pytest.raises(proposing.AskerGone):
+        approve(proposal, mei)
+
+    assert proposing.decide(proposal, approves=False, by=mei, at=LATER).state == "refused"
+
+
+def test_an_approval_ends_with_the_office_of_whoever_asked(deed, zhou, mei, house):
+    proposal = sign(house, approve(ask(zhou), mei))
+    assert proposing.expire(at=LATER) == 0
+    zhou.role = "security"
+    zhou.save()
+
+    assert proposing.expire(at=LATER) == 1
+
+    proposal.refresh_from_db()
+    assert proposal.state == "expired"
+
+
 def test_it_is_done_once(deed, zhou, mei, house):
     proposal = do(house, ask(zhou), mei)
 

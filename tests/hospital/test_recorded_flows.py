@@ -25,6 +25,7 @@ from hospital.audit.actions import Action
 from hospital.audit.models import Archive, Event, Finding, Proposal, Review
 from hospital.audit.recording import SYSTEM, record
 from hospital.patients.models import Patient
+from tests import signing_in
 from tests.conftest import PASSWORD, see
 from tests.hospital.aged import HERE, NOW, aged
 
@@ -40,7 +41,7 @@ def at_desk(person, *, fresh=False):
     client = Client()
     client.force_login(person)
     if fresh:
-        client.post(reverse("step-up"), {"password": PASSWORD})
+        signing_in.step_up(client, person)
     return client
 
 
@@ -64,18 +65,19 @@ def told(obj):
     return list(Event.objects.on(obj).order_by("id").values_list("action", flat=True))
 
 
-def test_accounts(lin, mei):
-    system, security = at_desk(lin), at_desk(mei, fresh=True)
+def test_accounts(lin, mei, chen):
+    system, security = at_desk(lin, fresh=True), at_desk(mei, fresh=True)
     names = {"username": "wang", "display_name": "王", "person_id": "E-wang"}
 
-    saved(system, page(Staff, "add"), **names, password1=PASSWORD, password2=PASSWORD)
+    assert system.post(page(Staff, "add"), names).status_code == 200  # with the password
     wang = Staff.objects.get(username="wang")
     saved(
         system, page(Staff, "change", wang.pk), **names | {"display_name": "王五"}, is_active="on"
     )
-    saved(security, page(Staff, "change", wang.pk), role="registrar")
+    saved(security, page(Staff, "taking_away", chen.pk))
 
-    assert told(wang) == ["staff.create", "staff.change", "role.assign"]
+    assert told(wang) == ["staff.create", "staff.change"]
+    assert told(chen) == ["role.assign"]
 
 
 @pytest.fixture
@@ -92,10 +94,13 @@ def test_coming_and_going(wang_of_before, settings):
     client, new = Client(), "another battery staple 9"
     login = {"username": wang_of_before.username, "password": PASSWORD}
 
+    phone = signing_in.enrolled(wang_of_before)
     client.post(reverse("admin:login"), login | {"password": "wrong"})
-    saved(client, reverse("admin:login"), **login, next="/admin/")
-    client.post(reverse("step-up"), {"password": "wrong"})
-    saved(client, reverse("step-up"), password=PASSWORD)
+    saved(client, reverse("admin:login"), **login)
+    client.post(reverse("account:second-factor"), {"code": "wrong"})
+    saved(client, reverse("account:second-factor"), code=phone.code())
+    client.post(reverse("step-up"), {"code": "wrong"})
+    saved(client, reverse("step-up"), code=phone.code())
     form = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
     saved(client, reverse("admin:password_change"), **form)
     client.post(reverse("admin:logout"))
@@ -103,7 +108,9 @@ def test_coming_and_going(wang_of_before, settings):
     assert told(wang_of_before) == [
         "auth.login_failed",
         "auth.password_rehash",
+        "auth.login_failed",
         "auth.login",
+        "auth.login_failed",
         "auth.step_up_failed",
         "auth.step_up",
         "auth.password_change",
@@ -112,11 +119,11 @@ def test_coming_and_going(wang_of_before, settings):
 
 
 def test_places_and_boxes(lin, kiosk):
-    desk, terminal = at_desk(lin), kiosk.terminal
+    desk, terminal = at_desk(lin, fresh=True), kiosk.terminal
 
-    saved(desk, page(Store, "add"), code="dongqu", name="东区")
+    saved(desk, page(Store, "add"), code="dongqu", name="东区", campus="east")
     store = Store.objects.get(code="dongqu")
-    saved(desk, page(Store, "change", store.pk), code="dongqu", name="东院")
+    saved(desk, page(Store, "change", store.pk), code="dongqu", name="东院", campus="east")
     saved(desk, page(Terminal, "add"), serial="T-9", name="二楼", store=store.pk)
     saved(desk, page(Terminal, "change", terminal.pk), serial="T-1", name="三楼", store=store.pk)
     chosen(desk, terminal, "issue_code", confirmed="yes")
@@ -159,7 +166,7 @@ def _right_to_notices():
 
 
 def test_a_merchant(lin):
-    desk = at_desk(lin)
+    desk = at_desk(lin, fresh=True)
     form = {"mode": "direct", "appid": "wx0000000000000001", "mch_id": "1900000001"}
     form |= {"is_active": "on", "sign_type": "HMAC-SHA256"}
     form |= {"v2_base_url": "https://payapp.weixin.qq.com"}
@@ -206,7 +213,7 @@ def archived(tmp_path, settings):
 
 @pytest.mark.parametrize("decision", ["approve", "refuse", None])
 def test_what_one_asks_and_another_decides(archived, zhou, mei, decision):
-    asker, decider = at_desk(zhou), at_desk(mei, fresh=True)
+    asker, decider = at_desk(zhou, fresh=True), at_desk(mei, fresh=True)
 
     saved(asker, page(Proposal, "prune"), end=10, note="超过保存期限")
     proposal = Proposal.objects.get()

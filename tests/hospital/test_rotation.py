@@ -47,7 +47,9 @@ def patients():
     found = []
     for number, name in NAMES.items():
         person = Person(name, 1, number)
-        found.append(enrol(person, accounts={"wx1": f"o-{number}"}, at=timezone.now())[0])
+        found.append(
+            enrol(person, accounts={"wx1": f"o-{number}"}, campus="main", at=timezone.now())[0]
+        )
     return found
 
 
@@ -277,7 +279,7 @@ def test_what_lies_in_a_cache_is_absent_afterwards(patients):
 def test_a_new_patient_meanwhile_needs_no_second_key(monkeypatch, patients):
     def arrive(run):
         if run.job.phase == "settle":
-            enrol(Person("赵六", 2, "E1"), accounts={}, at=timezone.now())
+            enrol(Person("赵六", 2, "E1"), accounts={}, campus="main", at=timezone.now())
 
     while_waiting(monkeypatch, arrive)
     rotate("--data")

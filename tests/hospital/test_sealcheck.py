@@ -32,7 +32,7 @@ def nobody_remembers(settings):
 @pytest.fixture
 def zhang():
     person = Person(NAME, 1, NUMBER)
-    return enrol(person, accounts={"wx1": "o-1"}, at=timezone.now())[0]
+    return enrol(person, accounts={"wx1": "o-1"}, campus="main", at=timezone.now())[0]
 
 
 def check(*args):
@@ -87,7 +87,7 @@ def test_a_value_that_does_not_open_is_named(zhang, value, error):
 
 
 def test_a_value_moved_from_another_patient_is_named(zhang):
-    other, _ = enrol(Person("李四", 2, "E1"), accounts={}, at=timezone.now())
+    other, _ = enrol(Person("李四", 2, "E1"), accounts={}, campus="main", at=timezone.now())
     theirs = Patient.objects.values_list("real_name").get(pk=other.pk)[0].blob
     scribble("real_name", theirs, zhang.number)
 

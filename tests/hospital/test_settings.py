@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +72,8 @@ def strict(monkeypatch):
         MERCHANT_KEY_PASSWORD="",
         MERCHANT_KEYS_DIR=Path("/run/secrets/not-for-the-web"),
         TRAIL_KEEP_MONTHS=36,
+        ADMIN_NETWORKS=[ip_network("10.20.0.0/16")],
+        TRUSTED_PROXIES=1,
     )
     monkeypatch.setattr(checks, "settings", configured)
     return configured
@@ -113,6 +116,10 @@ def test_a_missing_secret_stops_the_start():
         ("ACCEPT_FILE_KEYS", False, "E008"),
         ("KEY_PROVIDER", "kms", "E011"),
         ("TRAIL_KEEP_MONTHS", 5, "E016"),
+        ("ADMIN_NETWORKS", [], "E017"),
+        ("ADMIN_NETWORKS", [ip_network("10.0.0.0/8"), ip_network("::/0")], "E017"),
+        ("ADMIN_NETWORKS", [ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")], "E017"),
+        ("TRUSTED_PROXIES", -1, "E020"),
     ],
 )
 def test_level_3_refuses(strict, name, value, finding):

@@ -90,9 +90,9 @@ def test_nobody_is_turned_away_off_the_record(blocked, kiosk):
 
 def test_nobody_looks_at_a_patient_off_the_record(blocked, client, chen):
     known = enrolment.Person("张三", 2, "E1")
-    patient, _ = enrolment.enrol(known, accounts={}, at=timezone.now())
+    patient, _ = enrolment.enrol(known, accounts={}, campus="main", at=timezone.now())
     client.force_login(chen)
-    page = reverse("admin:patients_patient_change", args=[patient.pk])
+    page = reverse("desk:patient", args=[patient.pk])
     assert client.get(page).status_code == 200
     blocked()
 

@@ -17,6 +17,7 @@ import pytest
 from devices.agent import activation
 from faceauth.simulator import camera, people
 from faceauth.simulator.people import Person
+from tests import signing_in
 from tests.house import House, Lobby, Visit, processes_of, until
 
 KNOWN = "ouyang"  # onboarded, and then abused
@@ -238,7 +239,7 @@ def look_around(house: House, number: str) -> None:
     """A registrar logs in, lists, and searches for somebody by their document."""
     logins = {one["username"]: one for one in json.loads(house.place.logins.read_text())}
     with httpx.Client(base_url=house.place.server, trust_env=False, timeout=30) as http:
-        log_in(http, "chen", logins["chen"]["password"])
+        signing_in.over_http(http, "chen", logins["chen"]["password"])
         for path in ("", "patients/patient/", "faceauth/facesession/"):
             page = http.get(f"/admin/{path}")
             assert page.status_code == 200

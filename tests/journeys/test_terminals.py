@@ -15,6 +15,7 @@ import pytest
 from devices.agent import activation
 from hospital.demo import commands
 from hospital.demo.installation import ROOT
+from tests import signing_in
 from tests.house import House, free_ports
 
 ACTIVATION_CODE = re.compile(r"\b(?:[2-9A-HJ-NP-Z]{4}-){2}[2-9A-HJ-NP-Z]{4}\b")
@@ -67,8 +68,7 @@ def office(house, username):
     ]
     with httpx.Client(base_url=house.place.server, follow_redirects=True, trust_env=False) as http:
         staff = Office(http)
-        form = {"username": username, "password": login["password"], "next": "/admin/"}
-        staff.post("/admin/login/", **form)
+        signing_in.over_http(http, username, login["password"])
         yield staff
 
 

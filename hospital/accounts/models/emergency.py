@@ -1,9 +1,34 @@
-from typing import ClassVar
+from datetime import datetime, timedelta
+from typing import ClassVar, Final, Self
 
 from django.db import models
 from uuid6 import uuid7
 
+from hospital.accounts.models.staff import Staff
 from hospital.audit.coverage import changes_recorded
+from hospital.roles import May
+
+LASTS: Final = timedelta(hours=24)  # a request; who got no answer by then has found another way
+_ALL: Final = (
+    May.APPROVE_EMERGENCY_SECURITY,
+    May.APPROVE_EMERGENCY_PRIVACY,
+    May.REVIEW_EMERGENCIES,
+)
+
+
+class EmergencyQuerySet(models.QuerySet["Emergency"]):
+    def seen_by(self, staff: Staff) -> Self:
+        """All of them for who decides and who reviews; their own for who asks."""
+        return self if any(map(staff.may, _ALL)) else self.filter(asked_by=staff.pk)
+
+    def waiting(self, *, at: datetime) -> Self:
+        return self.filter(state=Emergency.State.ASKED, asked_at__gt=at - LASTS)
+
+    def unanswered(self, *, at: datetime) -> Self:
+        return self.filter(state=Emergency.State.ASKED, asked_at__lte=at - LASTS)
+
+    def overdue(self, *, at: datetime) -> Self:
+        return self.filter(state=Emergency.State.CLOSED, review_due_at__lte=at)
 
 
 @changes_recorded()
@@ -41,6 +66,8 @@ class Emergency(models.Model):
     reviewed_by = models.UUIDField("复核人", null=True)
     reviewed_at = models.DateTimeField("复核时间", null=True)
     conclusion = models.CharField("复核结论", max_length=200, blank=True)
+
+    objects = EmergencyQuerySet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "应急使用"

@@ -1,10 +1,12 @@
-"""What takes two people: the auditor asks, the security administrator decides."""
+"""What takes two people: one asks, another decides."""
 
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import (
     Http404,
     HttpRequest,
@@ -21,12 +23,13 @@ from django.utils.html import format_html
 
 from hospital import roles, stepup
 from hospital.admin import GrantedAdmin, demand, refusals_told
-from hospital.audit import proposing
-from hospital.audit.admin import people, proposed
+from hospital.audit import key_destruction, proposing
+from hospital.audit.admin import proposed
 from hospital.audit.keeping import pruning, redacting
 from hospital.audit.kept import Archive
 from hospital.audit.log import Leaf
 from hospital.audit.proposals import Proposal
+from hospital.crypto import destroying
 from hospital.roles import May
 
 State = Proposal.State
@@ -69,11 +72,27 @@ class PruneRequest(Reason):
         self.initial["end"] = archives[-1].end
 
 
+class DestructionRequest(Reason):
+    """Which wrapping key."""
+
+    epoch = forms.TypedChoiceField(label="主密钥", coerce=int)
+    field_order = ["epoch", "note"]
+
+    def __init__(self, *args: Any, epochs: list[int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["epoch"].choices = [  # type: ignore[attr-defined]
+            (number, f"第 {number} 代") for number in epochs
+        ]
+
+
 @admin.register(Proposal)
 class ProposalAdmin(GrantedAdmin):
-    """Requests and what became of them. Who asks never decides."""
+    """
+    Requests and what became of them. Who asks never decides.
 
-    view = frozenset({May.KEEP_TRAIL, May.APPROVE_KEEPING})
+    Each sees the kinds they have a part in, and those this version no longer knows.
+    """
+
     list_display = ("what", "about", "standing", "asker", "reason", "asked_at", "expires_at")
     list_filter = ("state",)
     fields = readonly_fields = (
@@ -101,10 +120,19 @@ class ProposalAdmin(GrantedAdmin):
         return [
             at("prune/", self.prune_view, "prune"),
             at("redact/", self.redact_view, "redact"),
+            at("destroy/", self.destroy_view, "destroy"),
             at("<uuid:pk>/decision/", self.decision_view, "decision"),
             at("<uuid:pk>/withdrawal/", self.withdrawal_view, "withdrawal"),
             *super().get_urls(),
         ]
+
+    def has_view_permission(self, request: HttpRequest, obj: Proposal | None = None) -> bool:
+        return bool(proposing.kinds_for(request.user))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Proposal]:
+        theirs = {kind.tag for kind in proposing.kinds_for(request.user)}
+        others = {kind.tag for kind in proposing.kinds()} - theirs
+        return Proposal.objects.exclude(kind__in=others)
 
     @admin.display(description="事项")
     def what(self, proposal: Proposal) -> str:
@@ -133,16 +161,25 @@ class ProposalAdmin(GrantedAdmin):
 
     @admin.display(description="申请人")
     def asker(self, proposal: Proposal) -> str:
-        return _name(proposal.asked_by)
+        return proposed.name(proposal, proposal.asked_by)
 
     @admin.display(description="批准人")
     def decider(self, proposal: Proposal) -> str:
-        return _name(proposal.decided_by)
+        return proposed.name(proposal, proposal.decided_by)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        shown = super().get_changelist_instance(request)
+        shown.result_list = list(shown.result_list)
+        proposed.know_people(shown.result_list)
+        return shown
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        asks = {"may_ask": roles.may(request.user, May.KEEP_TRAIL)}
+        asks = {
+            "may_ask": roles.may(request.user, May.KEEP_TRAIL),
+            "may_ask_destruction": roles.may(request.user, May.ASK_KEY_DESTRUCTION),
+        }
         return super().changelist_view(request, {**asks, **(extra_context or {})})
 
     def shown(self, request: HttpRequest, obj: Proposal) -> dict[str, Any]:
@@ -154,19 +191,23 @@ class ProposalAdmin(GrantedAdmin):
         return {
             "heading": proposed.label(obj),
             "about": proposed.told_in_full(obj),
-            "asker": _name(obj.asked_by),
+            "asker": proposed.name(obj, obj.asked_by),
             "archives": proposed.archives(obj),
             "is_redaction": obj.kind == "audit.redact",
             "line": proposed.line_of(obj),
-            "is_own": bool(kind.concerned(obj.facts) & {str(obj.asked_by)}),
+            "is_own": bool(kind.concerned(obj.facts) & {str(obj.asked_by), str(request.user.pk)}),
             "next": proposed.next_step(kind) if waits or obj.state == State.APPROVED else "",
             "may_decide": waits and not is_asker and roles.may(request.user, kind.decides),
             "may_withdraw": is_asker and obj.state in {State.ASKED, State.APPROVED},
         }
 
-    def prune_view(self, request: HttpRequest) -> HttpResponse:
+    def prune_view(self, request: HttpRequest) -> HttpResponseBase:
         """Ask for the removal of archived events."""
         demand(request, May.KEEP_TRAIL)
+        return self._prune_asked(request)
+
+    @stepup.fresh
+    def _prune_asked(self, request: HttpRequest, /) -> HttpResponse:
         stretch = pruning.prunable(at=timezone.now())
         context: dict[str, Any] = {"stretch": stretch}
         if stretch:
@@ -198,6 +239,21 @@ class ProposalAdmin(GrantedAdmin):
             context["line"] = proposed.line(leaf)
             context["archives"] = redacting.holding(leaf.index)
         return self._page(request, "redact", "申请遮盖留痕", **context)
+
+    def destroy_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Ask for the destruction of a wrapping key that wraps nothing any more."""
+        demand(request, May.ASK_KEY_DESTRUCTION)
+        return self._destruction_asked(request)
+
+    @stepup.fresh
+    def _destruction_asked(self, request: HttpRequest, /) -> HttpResponse:
+        idle = destroying.destroyable()
+        form = DestructionRequest(request.POST or None, epochs=idle)
+        if request.method == "POST" and form.is_valid():
+            facts = {"epoch": form.cleaned_data["epoch"]}
+            if answer := _ask(request, key_destruction.TAG, facts, form.cleaned_data["note"]):
+                return answer
+        return self._page(request, "destroy", "申请销毁主密钥", epochs=idle, form=form)
 
     def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Let the second person decide, who has just shown that it is them."""
@@ -266,7 +322,3 @@ def _kind(proposal: Proposal) -> proposing.Kind | None:
 
 def _person(request: HttpRequest) -> proposing.Person:
     return request.user  # type: ignore[return-value] # the admin site lets nobody else in
-
-
-def _name(person: object) -> str:
-    return people.names([person]).get(str(person), "—")

@@ -1,5 +1,7 @@
 """Requests in words: what they are about, what happens next, and why they failed."""
 
+from collections.abc import Iterable
+
 from django.utils import timezone
 
 from hospital.audit import proposing
@@ -19,9 +21,25 @@ def label(proposal: Proposal) -> str:
     return known.get(proposal.kind, proposal.kind)
 
 
+def know_people(proposals: Iterable[Proposal]) -> None:
+    """Look up everybody these requests name at once, for a list that asks only once."""
+    asked = list(proposals)
+    names = people.names(key for one in asked for key in _named(one))
+    for one in asked:
+        one.names = names  # type: ignore[attr-defined] # of this page, no column
+
+
+def name(proposal: Proposal, person: object) -> str:
+    """Return the name and staff number of somebody a request names."""
+    return _names(proposal).get(str(person), "—")
+
+
 def told(proposal: Proposal) -> str:
     """Return the facts of a request in words."""
     facts = proposal.facts
+    known = {kind.tag: kind.told for kind in proposing.kinds()}
+    if tell := known.get(proposal.kind):
+        return tell(facts, _names(proposal))
     match proposal.kind:
         case "audit.prune":
             return f"序号 {facts['start']:,} 至 {facts['end'] - 1:,}"
@@ -38,9 +56,9 @@ def told_in_full(proposal: Proposal) -> str:
 
 def next_step(kind: proposing.Kind) -> str:
     """Return what happens once it is approved, in one sentence."""
-    if kind.is_ours():  # the web's account is the worker's
-        return "批准后先封存，封存后执行：由后台进程在一分钟内完成，不能恢复。"
-    return "批准后先封存，封存后执行：由清理账号运行 pruneaudit 完成，不能恢复。"
+    # The web's account is the worker's.
+    who = "由后台进程在一分钟内完成" if kind.is_ours() else "由清理账号运行 pruneaudit 完成"
+    return f"批准后先封存，封存后执行：{who}{'，不能恢复' if kind.is_final else ''}。"
 
 
 def archives(proposal: Proposal) -> list[Archive]:
@@ -86,6 +104,17 @@ def line(leaf: Leaf) -> dict[str, str]:
         "结果": words.OUTCOMES.get(event.outcome, "—"),
         "编号": str(event.uid),
     }
+
+
+def _names(proposal: Proposal) -> dict[str, str]:
+    if not hasattr(proposal, "names"):
+        know_people([proposal])
+    known: dict[str, str] = proposal.names  # type: ignore[attr-defined]
+    return known
+
+
+def _named(proposal: Proposal) -> tuple[object, ...]:
+    return proposal.asked_by, proposal.decided_by, proposal.facts.get("staff")
 
 
 def _who(event: Event) -> str:

@@ -15,6 +15,7 @@ from hospital.audit.alarms.undone import Undone
 from hospital.audit.detection import Growth, Occasion, detect, grow
 from hospital.audit.findings import Finding
 from hospital.audit.times import micros
+from hospital.roles import Role
 
 __all__ = ["FAILED", "RULES", "TITLES", "Rule", "growth", "watch"]
 
@@ -28,6 +29,10 @@ _GRAVE: Final = frozenset(
     # Somebody who was turned away did nothing; those have rules of their own.
     if action.value.severity in {Severity.WARNING, Severity.ALERT}
     and not action.value.tag.startswith(("access.", "auth.", "session.", "authinfo."))
+)
+
+_OF_PATIENTS: Final = frozenset(
+    action for action in Action if action.value.tag.startswith("patient.")
 )
 
 
@@ -70,6 +75,26 @@ RULES: Final[Sequence[Rule]] = (
         window=timedelta(hours=1), threshold=1_500, fact="count",
     ),
     Burst(
+        "reveals", "一小时内大量查看患者明文", Finding.Severity.WARNING,
+        actions=frozenset({Action.PATIENT_REVEAL}), of=Of.ACTOR,
+        window=timedelta(hours=1), threshold=30,
+    ),
+    Burst(
+        "reveal-quota", "查看患者明文超过限额被停止", Finding.Severity.ALERT,
+        actions=frozenset({Action.PATIENT_REVEAL_QUOTA}), of=Of.ACTOR, outcome="denied",
+        window=timedelta(hours=1), threshold=1,
+    ),
+    Burst(
+        "corrections-asked", "短时间内大量申请更正患者身份", Finding.Severity.WARNING,
+        actions=frozenset({Action.CORRECTION_ASK}), of=Of.ACTOR,
+        window=timedelta(hours=1), threshold=10,
+    ),
+    Burst(
+        "search-stopped", "查找患者过于频繁或多次落空，被停止", Finding.Severity.ALERT,
+        actions=frozenset({Action.PATIENT_SEARCH}), of=Of.ACTOR, outcome="denied",
+        window=timedelta(hours=1), threshold=1,
+    ),
+    Burst(
         "access-denials", "同一人员连续越权访问", Finding.Severity.WARNING,
         actions=frozenset({Action.ACCESS_DENIED}), of=Of.ACTOR,
         window=timedelta(minutes=10), threshold=5,
@@ -89,6 +114,27 @@ RULES: Final[Sequence[Rule]] = (
         actions=frozenset({Action.EXPORT_REQUEST}), of=Of.ACTOR,
         window=timedelta(days=1), threshold=5,
     ),
+    Burst(
+        "emergency-reads", "应急账号查看了患者", Finding.Severity.ALERT,
+        actions=_OF_PATIENTS, of=Of.ACTOR, role=Role.EMERGENCY,
+        window=timedelta(hours=1), threshold=1,
+    ),
+    Told(
+        "emergency-overdue", "应急使用逾期未复核", Finding.Severity.ALERT,
+        actions=frozenset({Action.EMERGENCY_OVERDUE}), window=timedelta(days=1),
+    ),
+    Told(
+        "logins-locked", "多次验证失败，登录被锁定", Finding.Severity.WARNING,
+        actions=frozenset({Action.LOGIN_LOCK}), window=timedelta(days=1),
+    ),
+    Told(
+        "policy-rejected", "有人试图越过安全策略的底线", Finding.Severity.ALERT,
+        actions=frozenset({Action.POLICY_REJECT}), window=timedelta(days=1),
+    ),
+    Told(
+        "last-administrator", "应停用的管理员账号是该角色最后一个", Finding.Severity.ALERT,
+        actions=frozenset({Action.STAFF_LAST}), window=timedelta(days=1),
+    ),
     Told(
         "trail", "留痕或公证出现异常", Finding.Severity.ALERT,
         actions=frozenset(
@@ -102,6 +148,10 @@ RULES: Final[Sequence[Rule]] = (
     Told(
         "repair", "绕过系统直接修正了数据", Finding.Severity.ALERT,
         actions=frozenset({Action.DATABASE_REPAIR}), window=timedelta(days=1),
+    ),
+    Told(
+        "privilege", "有账号或数据库账号凌驾于角色之上", Finding.Severity.ALERT,
+        actions=frozenset({Action.STAFF_PRIVILEGE}), window=timedelta(days=2),
     ),
     Told(
         "rare-acts", "少见的高风险操作，请核对是否经过批准", Finding.Severity.WARNING,

@@ -56,6 +56,8 @@ class Burst:
     `threshold` or more of `actions` within `window` by, or on, the same.
 
     :param fact: the number that is summed up, where an act counts for more than one
+    :param outcome: only acts that ended so; empty for all
+    :param role: whose acts alone are counted: those of who held it at that moment
     """
 
     kind: str
@@ -68,6 +70,8 @@ class Burst:
     by_staff: bool = False
     at_night: bool = False
     fact: str = ""
+    role: str = ""
+    outcome: str = ""
 
     def occasions(self, at: datetime) -> Iterator[Occasion | Growth]:
         """Yield what open findings have become, and what is above the threshold and in none."""
@@ -138,6 +142,11 @@ class Burst:
             at_us__gt=micros(start),
             at_us__lte=micros(end),
         )
+        if self.role:
+            held = PayloadText("actor", "role", output_field=TextField())
+            events = events.alias(held=held).filter(held=self.role)
+        if self.outcome:
+            events = events.filter(outcome=self.outcome)
         return events.filter(actor_type="staff") if self.by_staff else events
 
     def _occasion(self, who: tuple[Any, ...], about: str, group: Group) -> Occasion:

@@ -1,4 +1,4 @@
-"""The demo's first rows: a hospital with two stores, three terminals, five people."""
+"""The demo's first rows: a hospital with two stores, three terminals, six people."""
 
 import json
 import secrets
@@ -16,12 +16,14 @@ from devices import activation
 from devices.models import Store, Terminal
 from faceauth import consent, merchant_keys, pem
 from faceauth.models import Merchant, Notice, Slot
+from hospital.accounts.granting import OF_A_CAMPUS
 from hospital.accounts.models import Staff
 from hospital.audit import log_key, trail
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
 from hospital.crypto.providers.file import FileProvider
 from hospital.demo.installation import write_private
+from hospital.labels import Label
 from hospital.roles import Role
 
 TERMINALS = [
@@ -30,11 +32,12 @@ TERMINALS = [
     ("T-0003", "急诊入口", "jizhen"),
 ]
 PEOPLE = [
-    ("lin", "林工", "E0001", Role.SYSTEM),
-    ("mei", "梅工", "E0002", Role.SECURITY),
-    ("zhou", "周审计", "E0003", Role.AUDITOR),
-    ("chen", "陈登记", "E0004", Role.REGISTRAR),
-    ("gu", "顾个保", "E0005", Role.PRIVACY),
+    ("lin", "林工", "E0001", Role.SYSTEM, Label.INTERNAL),
+    ("mei", "梅工", "E0002", Role.SECURITY, Label.INTERNAL),
+    ("zhou", "周审计", "E0003", Role.AUDITOR, Label.INTERNAL),
+    ("chen", "陈登记", "E0004", Role.REGISTRAR, Label.IDENTIFYING),
+    ("sun", "孙登记", "E0006", Role.REGISTRAR, Label.IDENTIFYING),
+    ("gu", "顾个保", "E0005", Role.PRIVACY, Label.SENSITIVE),
 ]
 NOTICE = """\
 为给您建立就诊档案，我院将通过微信支付核验您的身份：您的面部图像由微信支付在本机采集并\
@@ -112,7 +115,9 @@ def _forget_key_files() -> None:
 def _places() -> Terminal:
     stores = {}
     for code, name in (("menzhen", "示范医院门诊楼"), ("jizhen", "示范医院急诊楼")):
-        stores[code], is_new = Store.objects.get_or_create(code=code, defaults={"name": name})
+        stores[code], is_new = Store.objects.get_or_create(
+            code=code, defaults={"name": name, "campus": next(iter(settings.CAMPUSES))}
+        )
         if is_new:
             _say(Action.STORE_CREATE, stores[code])
     terminals = []
@@ -172,12 +177,19 @@ def _notice() -> None:
 def _people() -> list[dict[str, str]]:
     """Return the logins made now; those of an earlier run keep their passwords."""
     made = []
-    for username, name, person, role in PEOPLE:
+    first = next(iter(settings.CAMPUSES))
+    for username, name, person, role, clearance in PEOPLE:
         if Staff.objects.filter(username=username).exists():
             continue
         password = secrets.token_urlsafe(9)
         staff = Staff.objects.create_user(
-            username, password, display_name=name, person_id=person, role=role
+            username,
+            password,
+            display_name=name,
+            person_id=person,
+            role=role,
+            campus=first if role in OF_A_CAMPUS else "",
+            clearance=clearance,
         )
         _say(Action.STAFF_CREATE, staff, role=role)
         made.append({"role": role.label, "username": username, "password": password})

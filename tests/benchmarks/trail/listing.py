@@ -66,6 +66,7 @@ def _auditor() -> Any:
     from hospital.audit.actions import Action  # noqa: PLC0415
     from hospital.audit.recording import SYSTEM, record  # noqa: PLC0415
     from hospital.roles import Role  # noqa: PLC0415
+    from tests import signing_in  # noqa: PLC0415
 
     with transaction.atomic():
         staff = Staff.objects.create_user(
@@ -78,6 +79,7 @@ def _auditor() -> Any:
         record(Action.STAFF_CREATE, by=SYSTEM, on=staff, at=datetime.now(UTC), role=staff.role)
     client = Client()
     client.force_login(staff)
+    signing_in.wholly(client)
     return client
 
 
