@@ -7,7 +7,7 @@ BENCH ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-reset test bench check requirements openapi clean
+.PHONY: help demo demo-reset test bench check requirements openapi access clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,9 @@ requirements: $(VENV)/.uv  ## pin and hash what the .in files ask for
 openapi: $(VENV)/.dev  ## write the API description and its table of codes, which tests compare with
 	@$(BIN)/python tests/level3.py spectacular --validate --fail-on-warn --file tests/contracts/openapi.yaml
 	@$(BIN)/python tests/level3.py describeproblems docs/terminal-api.md
+
+access: $(VENV)/.dev  ## write the table of who may open which page, which a test compares with
+	@$(BIN)/python -m tests.access > docs/access.md
 
 clean:  ## remove the virtual environment and caches
 	@rm -rf $(VENV) tests/third_party/node/node_modules tests/browser/node_modules \

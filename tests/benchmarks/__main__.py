@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.benchmarks import api, cases, finding, rotation, servers
 from tests.benchmarks.cases import CASES, THREADS, Case, Ratio
+from tests.benchmarks.desk import figures as desk
 from tests.benchmarks.lines import Goal, Line, printed
 from tests.benchmarks.paired import Quartiles, Rounds, measure
 from tests.benchmarks.trail import figures
@@ -52,6 +53,7 @@ def main() -> int:
     lines += printed(_rotating())
     lines += printed(_finding(finding.PATIENTS[asked.profile]))
     lines += printed(_trail(asked.profile))
+    lines += printed(_desk(asked.profile))
     lines += printed(_counts())
     lines += _answering(
         ROUNDS_OF_API[asked.profile], everywhere=asked.profile == "full", costs=costs
@@ -119,6 +121,12 @@ def _trail(profile: str) -> Iterator[Line]:
         return
     print("no PostgreSQL and Redis here: of the trail only what SQLite can tell")
     yield from figures.on_sqlite(profile)
+
+
+def _desk(profile: str) -> Iterator[Line]:
+    """Measure the pages of the desk, where a hospital's database is."""
+    if services := servers.services():
+        yield from desk.lines(profile, services)
 
 
 def _counts() -> Iterator[Line]:
