@@ -7,9 +7,16 @@ import pytest
 from django.urls import reverse
 
 from tests import signing_in
-from tests.browser.test_admin_in_a_browser import CHROMIUM, chromium, playwright  # noqa: F401
-from tests.browser.test_auditor import CUT, DESK, HAND, WIDER, Desk
 from tests.conftest import PASSWORD
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
+)
+from tests.browser.test_admin_in_a_browser import (  # noqa: E402 (which needs it, too)
+    CHROMIUM,
+    chromium,  # noqa: F401
+)
+from tests.browser.test_auditor import CUT, DESK, HAND, WIDER, Desk  # noqa: E402
 
 pytestmark = [
     pytest.mark.browser,

@@ -123,7 +123,7 @@ def test_places_and_boxes(lin, kiosk):
 
     saved(desk, page(Store, "add"), code="dongqu", name="东区", campus="east")
     store = Store.objects.get(code="dongqu")
-    saved(desk, page(Store, "change", store.pk), code="dongqu", name="东院", campus="east")
+    saved(desk, page(Store, "change", store.pk), code="dongqu", name="东楼", campus="main")
     saved(desk, page(Terminal, "add"), serial="T-9", name="二楼", store=store.pk)
     saved(desk, page(Terminal, "change", terminal.pk), serial="T-1", name="三楼", store=store.pk)
     chosen(desk, terminal, "issue_code", confirmed="yes")
