@@ -29,8 +29,8 @@ REFRESH = "X-Desk-Refresh"  # sent by templates/assets/desk.js
 
 
 def by_itself(request: HttpRequest) -> bool:
-    """Whether a page asked for itself again, with nobody clicking."""
-    return REFRESH in request.headers
+    """Whether nobody clicked: a page asks for itself again, or for the words of its scripts."""
+    return REFRESH in request.headers or request.path_info == reverse("admin:jsi18n")
 
 
 class IdleSession(SessionMiddleware):

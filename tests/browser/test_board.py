@@ -358,6 +358,7 @@ def test_slash_finds_alt_n_registers_and_a_question_mark_tells(seat, chen, notic
     expect(desk.page.get_by_role("dialog", name="快捷键")).to_be_visible()
     desk.page.keyboard.press("Escape")
     expect(desk.page.get_by_role("dialog")).to_be_hidden()
+    desk.page.bring_to_front()
     desk.page.keyboard.press("/")
     expect(desk.page.locator("#quick-box")).to_be_focused()
     desk.page.keyboard.type("/?")

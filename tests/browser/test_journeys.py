@@ -159,7 +159,7 @@ def test_what_is_shown_in_clear_ends_with_the_quota(seat, chen, sun):
     desk.look("stopped")
 
 
-def test_a_duplicate_is_linked_and_unlinked_and_a_name_corrected(seat, chen, sun, gu):
+def test_a_duplicate_is_linked_and_unlinked_and_a_name_corrected(seat, chen, sun):
     first = enter(ZHANG, by=sun).patient
     desk = seat()
     desk.come_in(chen)
@@ -191,7 +191,7 @@ def test_a_duplicate_is_linked_and_unlinked_and_a_name_corrected(seat, chen, sun
     desk.look("correction-asked")
     asked = Correction.objects.get()
     decider = seat()
-    decider.come_in(gu)
+    decider.come_in(sun)
     decider.visit(reverse("desk:corrections"), "corrections")
     decider.visit(reverse("desk:correction", args=[asked.pk]), "correction")
     decider.press("核对无误，更正")

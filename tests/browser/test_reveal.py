@@ -90,6 +90,7 @@ class Desk:
 
     def find(self, text):
         self.open(reverse("desk:find"))
+        playwright.expect(self.page.locator("#find-box")).to_be_focused()
         self.page.keyboard.type(f"{text}\n")
         self.page.locator("#results, #find-refusal").wait_for()
 
