@@ -4,10 +4,17 @@ PYTHON ?= python3
 PORT ?= 8000
 SIM_PORT ?= 8001
 BENCH ?= quick
+IMAGE ?= var/image
+MINUTES ?= 10
+BROKER ?= rabbitmq
 VENV := .venv
 BIN := $(VENV)/bin
+# Each takes tests that lie beside each other, which share what took long to build.
+BOTH := -n 2 --dist worksteal
+# Hundreds of processes are started: let the first write down what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-reset test bench check requirements openapi access clean
+.PHONY: help demo demo-reset test faults soak load bench check requirements openapi access image audit licences released clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,12 +26,22 @@ demo-reset:  ## forget the demo's data, keys and passwords
 	@rm -rf var && echo "演示数据、密钥和密码已删除"
 
 test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
-	@$(BIN)/python -m pytest -m "not postgresql and not cluster and not services and not browser and not node" -n 2
-	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services" -n 2
-	@$(BIN)/python tests/on_postgresql.py -m cluster
+	@$(BIN)/python -m pytest -m "not postgresql and not cluster and not services and not faults and not browser and not node and not image" $(BOTH)
+	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services" $(BOTH)
+	@$(BIN)/python tests/on_postgresql.py -m cluster tests/hospital/test_grants.py
 
-bench: $(VENV)/.dev  ## measure asking WeChat and answering terminals (BENCH=quick|full, JSON=file)
-	@$(BIN)/python -m tests.benchmarks $(BENCH) $(if $(JSON),--json $(JSON))
+faults: $(VENV)/.dev  ## break real processes, brokers and databases of its own, and see everything mended
+	@$(BIN)/python -m pytest -m faults $(BOTH) tests/faults
+
+soak: $(VENV)/.dev  ## break things at random and count who was lost (MINUTES=10, SEED=, BROKER=rabbitmq|redis)
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --broker $(BROKER) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(if $(SOAK_WITHOUT_SWEEPER),--without-sweeper)
+
+load: $(VENV)/.dev  ## how many terminals it bears (LOAD_SECONDS=20 LOAD_TERMINALS=24 LOAD_WORKERS=1)
+	@$(BIN)/python -m tests.benchmarks.load
+
+bench: $(VENV)/.dev  ## every figure beside its peer and its limit (BENCH=quick|full, PARTS="wechat trail", JSON=file)
+	@$(BIN)/python -m tests.benchmarks $(BENCH) $(PARTS) $(if $(JSON),--json $(JSON))
 
 check: $(VENV)/.dev  ## lint, format, types, architecture, migrations, production checks
 	@$(BIN)/ruff check .
@@ -45,6 +62,22 @@ openapi: $(VENV)/.dev  ## write the API description and its table of codes, whic
 
 access: $(VENV)/.dev  ## write the table of who may open which page, which a test compares with
 	@$(BIN)/python -m tests.access > docs/access.md
+
+image: $(VENV)/.dev  ## build the container image without an engine, and run compose.yaml's processes from it (root; Debian)
+	@docker/build-without-engine.sh $(IMAGE)
+	@IMAGE=$(abspath $(IMAGE)) unshare --net --mount --pid --fork --kill-child --mount-proc \
+	  $(BIN)/python -m pytest -m image tests/packaging/test_image.py
+
+audit: $(VENV)/.dev  ## ask whether a dependency has a known hole (needs the network; JSON=file for the evidence pack)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.txt \
+	  $(if $(JSON),--format json --output $(JSON)) || \
+	  { echo "没有证明依赖没有已知漏洞：有漏洞，或漏洞库查不到（原因见上）/ not shown to be clean"; exit 1; }
+
+licences: $(VENV)/.dev  ## write the licences of what the server runs on, which a test compares with
+	@$(BIN)/python -m tests.packaging.licences > docs/licences.md
+
+released: $(VENV)/.dev  ## with a new version number: write down its commit and migrations, which the next upgrade starts from
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.packaging.releasing
 
 clean:  ## remove the virtual environment and caches
 	@rm -rf $(VENV) tests/third_party/node/node_modules tests/browser/node_modules \

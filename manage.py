@@ -2,8 +2,9 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
-
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hospital.settings")
-    execute_from_command_line(sys.argv)
+    from hospital.operations import beginning
+
+    beginning.examine(sys.argv)
+    beginning.carry_out(sys.argv)

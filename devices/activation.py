@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.db import transaction
 
+from devices.another_way import demand_fallback
 from devices.models import Activation, Terminal, TerminalKey
 from hospital.audit.actions import Action
 from hospital.audit.recording import Actor, HasActor, record
@@ -44,7 +45,12 @@ class UnusableKey(ValueError):
 
 @transaction.atomic
 def issue(terminal: Terminal, *, by: HasActor | Actor, at: datetime) -> str:
-    """Return a new one-time code for `terminal`; the previous one stops working."""
+    """
+    Return a new one-time code for `terminal`; the previous one stops working.
+
+    :raises NoFallback: at its store there is no other way in
+    """
+    demand_fallback(terminal.store)
     code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
     Activation.objects.update_or_create(
         terminal=terminal,
@@ -71,6 +77,7 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
 
     :raises WrongCode: unknown, used or expired
     :raises KeyInUse: the key belongs to a terminal already
+    :raises NoFallback: at its store there is no other way in
     :raises UnusableKey: no public key we accept
     """
     algorithm, key_id = fingerprint(public_key)
@@ -86,6 +93,7 @@ def activate(code: str, *, public_key: str, at: datetime, **seen: str) -> Termin
         raise WrongCode
     # Locked: the old box must not add a key of its own while it is being replaced.
     terminal = Terminal.objects.select_for_update(of=("self",)).get(pk=activation.terminal_id)
+    demand_fallback(activation.terminal.store)
     if TerminalKey.objects.filter(pk=key_id).exists():
         raise KeyInUse
     key = TerminalKey.objects.create(

@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices.models import StoredAnswer, Terminal
+from hospital import statements
 from hospital.crypto.indexes import token_digests
 
 KEY = re.compile(r"[\x21-\x7e]{8,64}")
@@ -125,10 +126,10 @@ def _claim(
     newest, *older = names
     if older and StoredAnswer.objects.filter(terminal=terminal, key__in=older).exists():
         raise _Claimed
+    stored = StoredAnswer(terminal=terminal, key=newest, fingerprint=print_, created_at=at)
     try:
         with transaction.atomic():
-            return StoredAnswer.objects.create(
-                terminal=terminal, key=newest, fingerprint=print_, created_at=at
-            )
+            statements.insert(stored)
     except IntegrityError:
         raise _Claimed from None
+    return stored

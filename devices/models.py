@@ -24,10 +24,17 @@ class Store(models.Model):
     code = models.SlugField("门店编号", max_length=32, unique=True)
     name = models.CharField("门店名称", max_length=40)
     campus = models.SlugField("院区", max_length=16, default="main")  # a code of settings.CAMPUSES
+    # Where who does not use the face is served: no terminal works without (人脸识别办法 第十条).
+    fallback = models.CharField(
+        "不刷脸到哪里办理", max_length=64, default="人工窗口", help_text="例如：一楼 3 号人工窗口"
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = "门店"
         ordering = ["code"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(fallback=""), name="store_has_another_way")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -239,11 +246,6 @@ class Suspension(models.Model):
         return self.reason
 
 
-class StoredAnswerQuerySet(models.QuerySet["StoredAnswer"]):
-    def older_than(self, at: datetime) -> Self:
-        return self.filter(created_at__lt=at)
-
-
 @changes_unrecorded("answers to be given again, for a day")
 class StoredAnswer(models.Model):
     """
@@ -259,8 +261,6 @@ class StoredAnswer(models.Model):
     status = models.PositiveSmallIntegerField(null=True)
     body = SealedField(context="devices.stored_answer", subject=SYSTEM_SUBJECT, null=True)
     created_at = models.DateTimeField(db_index=True)
-
-    objects = StoredAnswerQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from devices import activation, journal, rotation
+from devices.another_way import NoFallback
 from devices.authentication import (
     ClockSkew,
     Missigned,
@@ -133,7 +134,7 @@ class ActivationView(TerminalView):
     permission_classes = []
     throttle_classes = [ActivationThrottle]
 
-    @may_refuse(activation.WrongCode, activation.KeyInUse)
+    @may_refuse(activation.WrongCode, activation.KeyInUse, NoFallback)
     @extend_schema(
         operation_id="activate", request=ActivationSerializer, responses={201: ActivatedSerializer}
     )
@@ -194,7 +195,13 @@ class TerminalKeyView(TerminalView):
 def _record_denial(request: Request, exc: Exception) -> bool:
     terminal, code = terminal_of(request), _code(exc)
     source = terminal.pk if terminal else tracing.current().ip
-    missed = flood.admit(f"denied:{source}:{code}")
+    missed = flood.admit(
+        f"denied:{source}:{code}",
+        Action.TERMINAL_DENIED,
+        by=terminal or UNKNOWN,
+        on=terminal,
+        code=code,
+    )
     if missed is None:
         return False
     with transaction.atomic():

@@ -7,14 +7,16 @@ For the worker: nobody else can open the keys.
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 
-from faceauth import merchant_keys, pem, wechat
+from faceauth import merchant_keys, pem, upstream, wechat
 from faceauth.models import Merchant, NotConfigured, Slot
+from hospital import egress
 
 # WeChat's own second host for v3 (disaster recovery domain); payapp has none that is published.
 FALLBACKS = {"https://api.mch.weixin.qq.com": "https://api2.mch.weixin.qq.com"}
@@ -62,7 +64,7 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
     with _lock:
         if key not in clients:
             try:
-                clients[key] = make(merchant)
+                clients[key] = make(Merchant.objects.get(pk=merchant.pk))  # all of it
             except (ValueError, OSError, pem.Unfit) as exc:  # a file that holds no such key
                 fact = type(exc).__name__
                 log.error("merchant_unusable", merchant=str(merchant.pk), fact=fact)  # noqa: TRY400
@@ -76,6 +78,8 @@ def _make_authinfo_client(merchant: Merchant) -> wechat.AuthinfoClient:
         _text(merchant, Slot.APIV2_KEY),
         sign_type="MD5" if merchant.sign_type == "MD5" else "HMAC-SHA256",
         base_url=merchant.v2_base_url,
+        permit=egress.permits,
+        watch=partial(upstream.note, "authinfo"),
     )
 
 
@@ -89,6 +93,8 @@ def _make_identity_client(merchant: Merchant) -> wechat.IdentityClient:
         sub_serial_no=merchant.sub_serial_no,
         base_url=merchant.v3_base_url,
         fallback_url=FALLBACKS.get(merchant.v3_base_url, ""),
+        permit=egress.permits,
+        watch=partial(upstream.note, "identity"),
     )
 
 
@@ -99,7 +105,9 @@ def _signer(merchant: Merchant) -> wechat.LocalSigner | wechat.RemoteSigner:
     own = pem.signer_key(
         merchant_keys.take(merchant, Slot.SIGNER_KEY), password=settings.MERCHANT_KEY_PASSWORD
     )
-    return wechat.RemoteSigner(merchant.signer_url, key_id=own.key_id, private_key_pem=own.pem)
+    return wechat.RemoteSigner(
+        merchant.signer_url, key_id=own.key_id, private_key_pem=own.pem, permit=egress.permits
+    )
 
 
 def _verifier(merchant: Merchant) -> wechat.Verifier:

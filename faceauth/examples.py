@@ -24,6 +24,7 @@ NOTICE = OpenApiExample(
     {
         "version": 3,
         "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "digest_sm3": "55e12e91650d2fec56ec74e1d3e4ddbfce2ef3a65890c2a19ecf88a307e76a23",
         "title": "刷脸建档告知书",
         "text": "为给您建立就诊档案……",
         "purposes": [{"code": "onboarding", "label": "建立就诊档案", "required": True}],
@@ -41,12 +42,28 @@ OPENING_ONCE = OpenApiExample(
         "kind": "FACEID-ONCE",
     },
 )
+OPENING_AGAIN = OpenApiExample(
+    "患者要求重新办理",
+    {"notice_version": 3, "granted": True, "purposes": ["onboarding"], "on_request": True},
+)
 OPENED = OpenApiExample(
     "已打开", {"id": SESSION, "state": "opened", "fallback": "请到人工窗口凭身份证件建档"}
 )
 SIGHTING_REQUEST = OpenApiExample("FACE_AUTH", {"face_sid": FACE_SID, "openid": OPENID})
 SIGHTING_REQUEST_ONCE = OpenApiExample("FACEID-ONCE", {"openid": OPENID, "token": FACE_SID})
 SIGHTING = OpenApiExample("初诊", {"id": SESSION, "state": "seen", "quit_face_auth": "0"})
+SIGHTING_NOT_ASKED = OpenApiExample(
+    "近期不同意",
+    {
+        "id": SESSION,
+        "state": "refused",
+        "quit_face_auth": "1",
+        "reason": {
+            "code": "refused_recently",
+            "detail": "您近期没有同意，不再重复询问；要办理请点“我要重新办理”，或到人工窗口",
+        },
+    },
+)
 SIGHTING_KNOWN = OpenApiExample(
     "复诊",
     {"id": SESSION, "state": "recognised", "quit_face_auth": "1", "patient": PATIENT},
@@ -66,4 +83,8 @@ SESSION_DECLINED = OpenApiExample(
             "detail": "您未在微信上授权，可重新刷脸，或到人工窗口办理",
         },
     },
+)
+WITHDRAWAL_REQUEST = OpenApiExample("撤回同意", {})
+WITHDRAWAL = OpenApiExample(
+    "办理中撤回", {"state": "refused", "fallback": "请到人工窗口凭身份证件建档"}
 )

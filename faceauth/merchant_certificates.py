@@ -44,6 +44,15 @@ def certificates(merchant: Merchant) -> dict[str, pem.Certificate]:
     return {column: pem.certificate(text.encode()) for column, text in texts.items() if text}
 
 
+def days_left(*, at: datetime) -> dict[str, int]:
+    """Return column → whole days until that certificate of the merchant in use ends."""
+    return {
+        column: (one.expires_at - at).days
+        for merchant in Merchant.objects.filter(is_active=True)
+        for column, one in certificates(merchant).items()
+    }
+
+
 def endings(*, at: datetime) -> list[Ending]:
     """Return what ends within `NOTICE` of the merchant in use."""
     found = []

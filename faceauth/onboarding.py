@@ -8,16 +8,19 @@ from uuid import UUID
 
 from django.db import transaction
 
-from faceauth import recognition, sighting, wechat
+from faceauth import consent, leases, recognition, sighting, wechat
+from faceauth.guardianship import NeedsGuardian
 from faceauth.models import FaceSession, Merchant, NotConfigured, WrongState
 from faceauth.remedies import exchange_of
+from hospital import statements
 from hospital.audit.actions import Action
-from hospital.audit.recording import SYSTEM, record
+from hospital.audit.recording import SYSTEM, record, writing
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.errors import Refusal, Unavailable
-from hospital.patients import documents, enrolment
+from hospital.patients import enrolment, guardians
 from hospital.patients import identity as identity_of
 from hospital.patients.documents import DocumentType
+from hospital.patients.restriction import Restricted, demand_unrestricted
 
 State = FaceSession.State
 
@@ -32,10 +35,6 @@ Clock = Callable[[], datetime]
 T = TypeVar("T")
 
 
-class _NeedsGuardian(Exception):
-    """Under fourteen: nothing of a child is kept without a guardian's consent."""
-
-
 class Unsuitable(Refusal):
     """A business licence is no person's document."""
 
@@ -43,7 +42,7 @@ class Unsuitable(Refusal):
     message = "该证件不能用于建档，请到人工窗口办理"
 
 
-_FOR_THE_DESK = (Unsuitable, enrolment.NameDiffers, SubjectForgotten)
+_FOR_THE_DESK = (Unsuitable, enrolment.NameDiffers, Restricted, SubjectForgotten)
 
 
 def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
@@ -56,11 +55,21 @@ def onboard(session_id: UUID, *, client_for: ClientFor, clock: Clock) -> None:
     session = FaceSession.objects.claim(session_id, at=clock())
     if session is None:
         return
-    with suppress(WrongState):  # our lease ran out while we were slow: it is another worker's now
+    # A lease that ran out all the same makes it another worker's.
+    with suppress(WrongState), leases.holding(session, clock=clock):
         _work(session, client_for=client_for, clock=clock)
 
 
 def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
+    try:
+        _settle(session, client_for=client_for, clock=clock)
+    except consent.NotInForce as exc:
+        reason = exc.code
+        _end(session, State.REFUSED, Action.SESSION_REFUSE, at=clock(), reason=reason, code=reason)
+
+
+def _settle(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
+    """:raises NotInForce: what it stands on was taken back"""
     if _exhausted(session, at=clock()):
         _give_up(session, at=clock())
         return
@@ -73,7 +82,7 @@ def _work(session: FaceSession, *, client_for: ClientFor, clock: Clock) -> None:
         _postpone(session, exc, after=LONGEST_WAIT / 4, at=clock(), counted=False)
     except (wechat.Rejected, wechat.Undecryptable, *_FOR_THE_DESK) as exc:
         _fail(session, _code(exc), at=clock(), **_stated(exc))
-    except _NeedsGuardian:
+    except NeedsGuardian:
         _end(session, State.GUARDIAN_REQUIRED, Action.SESSION_GUARDIAN, at=clock())
 
 
@@ -132,18 +141,18 @@ def _answer(
     body = session.answer
     if body is None:
         assert session.face_sid is not None  # noqa: S101 (authorized)
+        consent.demand_standing(session.consent)  # read with the claim
         answer = ask(session.face_sid)
         body = _text(answer)
-        with transaction.atomic():
-            session.keep(body, wechat_request_id=answer.request_id)
-            record(
-                Action.WECHAT_ANSWER,
-                by=SYSTEM,
-                on=session,
-                at=clock(),
-                wechat_request_id=answer.request_id,
-                attempt=session.attempts,
-            )
+        with writing(
+            Action.WECHAT_ANSWER,
+            by=SYSTEM,
+            on=session,
+            at=clock(),
+            wechat_request_id=answer.request_id,
+            attempt=session.attempts,
+        ) as event:
+            session.keep(body, wechat_request_id=answer.request_id, event=event)
     try:
         return read(body.encode())
     except wechat.Untrusted:
@@ -168,26 +177,30 @@ def _enrol(session: FaceSession, identity: wechat.Identity, *, at: datetime) -> 
     )
     if person.document_type == DocumentType.BUSINESS:
         raise Unsuitable
-    born = documents.birth_date(person.document_type, person.document_number)
-    if born and documents.age(born, today=at.date()) < documents.ADULT_CONSENT_AGE:
-        raise _NeedsGuardian
     merchant = _merchant(session)
     accounts = sighting.openids_of(
         merchant, openid=identity.openid, sub_openid=identity.sub_openid or ""
     )
     campus = session.terminal.store.campus
-    patient, is_new = enrolment.enrol(person, accounts=accounts, campus=campus, at=at)
+    patient, is_new = enrolment.enrol_within(person, accounts=accounts, campus=campus, at=at)
+    demand_unrestricted(patient)
+    if guardians.is_child(patient, at=at):  # by the document, or by what the desk put on record
+        raise NeedsGuardian
+    agreed = consent.hold_in_force(session, patient, is_new=is_new)
     session.complete(patient, at=at)
-    record(
+    committed = identity_of.commitment(patient)
+    with writing(
         Action.PATIENT_ONBOARD,
         by=SYSTEM,
         on=patient,
         at=at,
         session=str(session.pk),
+        consent=agreed.pk,
         is_new=is_new,
         document_type=person.document_type,
-        identity=identity_of.commit(patient),
-    )
+        identity=committed.digest,
+    ) as event:
+        statements.insert(committed, event)
 
 
 def _code(exc: Exception) -> str:
@@ -231,22 +244,21 @@ def _postpone(
     )
 
 
-@transaction.atomic
 def _fail(session: FaceSession, code: str, *, at: datetime, **stated: Any) -> None:
     """:param stated: WeChat's own number of the request it rejected, to quote to them, and more"""
-    session.end(State.FAILED, at=at, reason=code)
-    record(
-        Action.SESSION_FAIL,
-        by=SYSTEM,
-        on=session,
-        at=at,
-        outcome="failed",
-        code=code,
-        **{"wechat_request_id": session.wechat_request_id, **stated},
-    )
+    stated = {"wechat_request_id": session.wechat_request_id, **stated}
+    sighting.leave_to_desk(session, code, by=SYSTEM, at=at, **stated)
 
 
 @transaction.atomic
-def _end(session: FaceSession, state: FaceSession.State, action: Action, *, at: datetime) -> None:
-    session.end(state, at=at)
-    record(action, by=SYSTEM, on=session, at=at)
+def _end(
+    session: FaceSession,
+    state: FaceSession.State,
+    action: Action,
+    *,
+    at: datetime,
+    reason: str = "",
+    **facts: Any,
+) -> None:
+    session.end(state, at=at, reason=reason)
+    record(action, by=SYSTEM, on=session, at=at, **facts)

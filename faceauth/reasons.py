@@ -21,8 +21,12 @@ _BY_STATE = {
     State.EXPIRED: "操作超时，请重新开始",
 }
 _BY_CODE = {
+    "refused_recently": "您近期没有同意，不再重复询问；要办理请点“我要重新办理”，或到人工窗口",
+    "consent_withdrawn": "您已撤回同意，没有继续办理；可到人工窗口凭身份证件办理",
+    "patient_restricted": "您的档案已限制处理，请到人工窗口办理",
     "authorization_failed": "微信授权没有成功，请重新刷脸，或到人工窗口办理",
     "attempts_exhausted": "暂时无法连接微信，请到人工窗口办理",
+    "retention": "暂时无法完成核验，请到人工窗口办理",
     "name_differs": "该证件已建档但姓名不一致，请到人工窗口核对",
     "document_unsuitable": "该证件不能用于建档，请到人工窗口办理",
     "account_differs": "您的微信与档案不一致，请到人工窗口核对",
@@ -36,8 +40,12 @@ _FOR_STAFF = {
     State.EXPIRED: "超时未完成，请患者重新刷脸",
 }
 _CODE_FOR_STAFF = {
+    "refused_recently": "三十日内未在微信上同意，没有再询问；患者要求时可重新刷脸，或人工建档",
+    "consent_withdrawn": "患者撤回了同意，已停止办理；可凭证件人工办理",
+    "patient_restricted": "该患者的信息已限制处理，请联系个保负责人",
     "authorization_failed": "微信授权没有成功，可请患者重新刷脸",
     "attempts_exhausted": "多次尝试后仍未成功，请人工办理，并检查网络与密钥",
+    "retention": "核验数据超过保存期限已清除，请人工办理，并检查网络与密钥",
     "name_differs": "该证件已建档但姓名不一致，请核对身份",
     "document_unsuitable": "该证件不能用于建档，请凭其他证件人工建档",
     "account_differs": "该微信对应不同患者的档案，请凭证件核对身份",
@@ -49,7 +57,7 @@ _OTHERWISE = "刷脸没有成功，请到人工窗口办理"
 def reason(session: FaceSession) -> dict[str, str] | None:
     """Return `{code, detail}` of a session that ended without a patient, else None."""
     state = State(session.state)
-    if state == State.FAILED:
+    if state == State.FAILED or (state == State.REFUSED and session.reason):
         return {"code": session.reason, "detail": _BY_CODE.get(session.reason, _OTHERWISE)}
     if state in _BY_STATE:
         return {"code": state.value, "detail": _BY_STATE[state]}
@@ -114,6 +122,8 @@ def told(session: FaceSession, failure: Event | None) -> str:
             session.reason, f"微信未能确认身份（{session.reason}），请人工办理"
         )
         return "。".join(filter(None, [told, why]))
+    if state == State.REFUSED and session.reason:
+        return _CODE_FOR_STAFF.get(session.reason, "")
     return _FOR_STAFF.get(state, "")
 
 

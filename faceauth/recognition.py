@@ -5,12 +5,13 @@ from typing import Any
 
 from django.db import transaction
 
-from faceauth import sighting, wechat
+from faceauth import consent, guardianship, sighting, wechat
 from faceauth.models import FaceSession, WrongState
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, Actor, HasActor, record
 from hospital.patients import recognition
 from hospital.patients.models import Patient
+from hospital.patients.restriction import Restricted
 
 State = FaceSession.State
 
@@ -51,7 +52,10 @@ def settle(session: FaceSession, membership: wechat.Membership, *, at: datetime)
     End a session with what WeChat's verified answer to its token says.
 
     :raises WrongState: the session ended meanwhile
+    :raises NotInForce: what it stands on was taken back
+    :raises NeedsGuardian: it is a child, of whom nothing new is kept
     """
+    consent.demand_in_force(session)
     merchant = session.merchant
     assert merchant is not None  # noqa: S101 (a session that asks WeChat has one)
     accounts = sighting.openids_of(
@@ -61,6 +65,9 @@ def settle(session: FaceSession, membership: wechat.Membership, *, at: datetime)
         found = recognition.recognise(
             membership.union_id, accounts=accounts, presumed=session.patient, at=at
         )
+    except Restricted as exc:
+        sighting.leave_to_desk(session, exc.code, by=SYSTEM, at=at)
+        return
     except recognition.AccountDiffers:
         session.end(State.FAILED, at=at, reason="account_differs")
         record(
@@ -74,6 +81,8 @@ def settle(session: FaceSession, membership: wechat.Membership, *, at: datetime)
         return
     if found is None:
         _leave(session, by=SYSTEM, at=at)
+    elif guardianship.is_missing(found.patient, at=at):
+        raise guardianship.NeedsGuardian
     else:
         sighting.recognise(session, found.patient, by=SYSTEM, at=at, known_by=found.known_by)
 

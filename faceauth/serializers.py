@@ -4,6 +4,7 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
+from devices.another_way import directions
 from faceauth import examples, wechat
 from faceauth.models import FaceSession, Notice
 from faceauth.reasons import reason
@@ -85,11 +86,20 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
 
     class Meta:
         model = Notice
-        fields = ["version", "digest", "title", "text", "purposes", "fallback"]
+        fields = ["version", "digest", "digest_sm3", "title", "text", "purposes", "fallback"]
+
+    def to_representation(self, instance: Notice) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        return {**shown, "fallback": directions(instance.fallback, self.context["store"])}
 
 
 @extend_schema_serializer(
-    examples=[examples.OPENING, examples.OPENING_REFUSED, examples.OPENING_ONCE]
+    examples=[
+        examples.OPENING,
+        examples.OPENING_REFUSED,
+        examples.OPENING_ONCE,
+        examples.OPENING_AGAIN,
+    ]
 )
 class OpeningSerializer(StrictSerializer):
     notice_version = ExactIntegerField(min_value=1, max_value=2**31 - 1)
@@ -99,6 +109,9 @@ class OpeningSerializer(StrictSerializer):
         FaceSession.Kind.choices,
         default=FACE_AUTH,
         help_text="FACEID-ONCE：只识别已建档患者，不查询实名",
+    )
+    on_request = ExactBooleanField(
+        default=False, help_text="患者自己要求办理：近期不同意过，也再询问一次"
     )
 
 
@@ -160,7 +173,7 @@ class FaceSessionSerializer(serializers.ModelSerializer[FaceSession]):
         shown: dict[str, Any] = {"id": str(instance.pk), "state": instance.state}
         if why := reason(instance):
             shown["reason"] = why
-        if patient := instance.settled_patient:
+        if patient := instance.found_patient:
             shown["patient"] = PatientSerializer(patient).data
         return shown
 
@@ -179,13 +192,15 @@ class OpenedSerializer(FaceSessionSerializer):
 
     def to_representation(self, instance: FaceSession) -> dict[str, Any]:
         shown = super().to_representation(instance)
-        shown["fallback"] = instance.consent.notice.fallback
+        shown["fallback"] = _another_way(instance)
         if instance.kind == FACEID_ONCE and instance.merchant is not None:
             shown["ask_unionid"] = "1" if instance.merchant.asks_union_id else "0"
         return shown
 
 
-@extend_schema_serializer(examples=[examples.SIGHTING, examples.SIGHTING_KNOWN])
+@extend_schema_serializer(
+    examples=[examples.SIGHTING, examples.SIGHTING_KNOWN, examples.SIGHTING_NOT_ASKED]
+)
 class SightingSerializer(FaceSessionSerializer):
     quit_face_auth = serializers.ChoiceField(
         ["0", "1"], required=False, help_text="FACE_AUTH：交给 getWxpayAuth，字符串"
@@ -199,3 +214,21 @@ class SightingSerializer(FaceSessionSerializer):
         if instance.kind == FACE_AUTH:
             shown["quit_face_auth"] = "0" if instance.state == FaceSession.State.SEEN else "1"
         return shown
+
+
+@extend_schema_serializer(examples=[examples.WITHDRAWAL_REQUEST])
+class WithdrawalRequestSerializer(StrictSerializer):
+    """Nothing is asked: taking back is as easy as that."""
+
+
+@extend_schema_serializer(examples=[examples.WITHDRAWAL])
+class WithdrawalSerializer(serializers.Serializer[FaceSession]):
+    state = serializers.ChoiceField(FaceSession.State.choices)
+    fallback = serializers.CharField(help_text="不刷脸的办理方式")
+
+    def to_representation(self, instance: FaceSession) -> dict[str, Any]:
+        return {"state": instance.state, "fallback": _another_way(instance)}
+
+
+def _another_way(session: FaceSession) -> str:
+    return directions(session.consent.notice.fallback, session.terminal.store)

@@ -28,7 +28,9 @@ def fetch_authinfo(*, terminal_id: str, flight: str) -> None:
 @shared_task
 def wake_due() -> None:
     """What the broker forgot, and what waited for its next attempt."""
-    due = FaceSession.objects.due(timezone.now()).order_by("due_at")  # who waits longest first
+    now = timezone.now()
+    FaceSession.objects.astray(now).update(due_at=now)
+    due = FaceSession.objects.due(now).order_by("due_at")  # who waits longest first
     for pk in due.values_list("pk", flat=True)[:WOKEN]:
         onboard.apply_async(kwargs={"session_id": str(pk)}, expires=EXPIRES)
 

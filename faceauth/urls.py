@@ -14,4 +14,5 @@ urlpatterns = [
         views.AuthorizationView.as_view(),
         name="authorization",
     ),
+    path("face-sessions/<uuid:pk>/withdrawal/", views.WithdrawalView.as_view(), name="withdrawal"),
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.shortcuts import get_object_or_404
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from kombu.exceptions import KombuError
@@ -15,11 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from devices import idempotency, presence
+from devices.another_way import NoFallback
 from devices.authentication import ClockSkew, Missigned, Replayed, UnknownKey, Unsigned
 from devices.idempotency import KeyMalformed, KeyReused
 from devices.serializers import HeartbeatSerializer, PresenceSerializer
 from devices.views import TerminalView
-from faceauth import consent, recognition, sighting, tasks, waiting
+from faceauth import consent, recognition, sighting, tasks, waiting, withdrawal
 from faceauth.credential import (
     PATIENCE,
     DeviceUnregistered,
@@ -41,9 +42,12 @@ from faceauth.serializers import (
     OpeningSerializer,
     SightingRequestSerializer,
     SightingSerializer,
+    WithdrawalRequestSerializer,
+    WithdrawalSerializer,
 )
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.errors import Unavailable
+from hospital.privacy.assessing import NotAssessed
 from hospital.schema import may_refuse
 
 log = structlog.get_logger(__name__)
@@ -111,7 +115,8 @@ class NoticeView(TerminalView):
     @may_refuse(consent.NoNotice)
     @extend_schema(operation_id="notice", responses=NoticeSerializer)
     def get(self, request: Request) -> Response:
-        return Response(NoticeSerializer(consent.notice_in_force(at=timezone.now())).data)
+        notice = consent.notice_in_force(at=timezone.now())
+        return Response(NoticeSerializer(notice, context={"store": self.terminal.store}).data)
 
 
 class FaceSessionsView(TerminalView):
@@ -125,6 +130,8 @@ class FaceSessionsView(TerminalView):
         consent.NoticeOutdated,
         consent.PurposesIncomplete,
         consent.UnknownPurpose,
+        NotAssessed,
+        NoFallback,
     )
     @extend_schema(
         operation_id="open_session",
@@ -151,6 +158,7 @@ class SightingView(TerminalView):
         WrongState,
         sighting.FaceSidNeeded,
         sighting.FaceSidUsed,
+        consent.NotInForce,
         SubjectForgotten,
     )
     @extend_schema(
@@ -191,6 +199,27 @@ class AuthorizationView(TerminalView):
         return idempotency.once(request, self.terminal, answer, at=now)
 
 
+class WithdrawalView(TerminalView):
+    """The person takes back what they agreed to, before the end of a visit or after it."""
+
+    @may_refuse(KeyMalformed, KeyReused, WrongState, SubjectForgotten)
+    @extend_schema(
+        operation_id="withdrawal",
+        request=WithdrawalRequestSerializer,
+        responses=WithdrawalSerializer,
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        _valid(WithdrawalRequestSerializer, request)
+        now = timezone.now()
+
+        def answer() -> Response:
+            session = withdrawal.withdraw_session(_session(self, pk), at=now)
+            return Response(WithdrawalSerializer(session).data)
+
+        return idempotency.once(request, self.terminal, answer, at=now)
+
+
 class FaceSessionView(TerminalView):
     """How far a session is; with `wait`, as soon as it moves."""
 
@@ -210,10 +239,12 @@ class FaceSessionView(TerminalView):
             raise serializers.ValidationError({"wait": exc.detail}) from None
         session = _session(self, pk)
         with waiting.seat(self.terminal.pk) as may_wait:
-            before, until = session.state, time.monotonic() + (seconds if may_wait else 0)
-            while not session.is_final and session.state == before and time.monotonic() < until:
+            until = time.monotonic() + (seconds if may_wait and not session.is_final else 0)
+            while time.monotonic() < until:
                 waiting.rest(STEP)
-                session = _session(self, pk)
+                if FaceSession.objects.state_of(pk) != session.state:
+                    session = _session(self, pk)
+                    break
         return Response(FaceSessionSerializer(session).data)
 
 
@@ -255,10 +286,10 @@ def _valid(
 
 def _session(view: TerminalView, pk: UUID) -> FaceSession:
     """Return a session of this terminal's own; another's is not found."""
-    mine = FaceSession.objects.of(view.terminal)
-    return get_object_or_404(
-        mine.select_related("terminal", "merchant", "patient", "consent"), pk=pk
-    )
+    session = FaceSession.objects.theirs(view.terminal, pk)
+    if session is None:
+        raise Http404
+    return session
 
 
 def _see(session: FaceSession, asked: dict[str, Any], *, at: datetime) -> Response:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import resolve, reverse
+from django.urls import URLPattern, path, resolve, reverse
 
 from hospital import roles
 from hospital.errors import Refusal
@@ -20,6 +20,18 @@ from hospital.roles import May
 SECTIONS = [
     ("登记业务", ["faceauth.FaceSession", "patients.Patient"]),
     ("告知与同意", ["faceauth.Notice", "faceauth.Consent"]),
+    (
+        "个人信息保护",
+        [
+            "privacy.Erasure",
+            "privacy.LegalHold",
+            "privacy.RetentionRule",
+            "privacy.RetentionRun",
+            "privacy.Disclosure",
+            "privacy.Assessment",
+            "privacy.Incident",
+        ],
+    ),
     ("应急", ["accounts.Emergency"]),
     ("终端设备", ["devices.Store", "devices.Terminal"]),
     (
@@ -37,24 +49,32 @@ SECTIONS = [
         ],
     ),
 ]
-# Of the desk, which are no tables: name, what it is called, whose it is.
-DESK = [
+# Of the desk, which are no tables: name, what it is called, whose it is: any of these rights'.
+DESK: Final[list[tuple[str, str, *tuple[May, ...]]]] = [
     ("desk:find", "查找患者", May.SEARCH_PATIENTS),
     ("desk:register", "人工建档", May.REGISTER_PATIENTS),
     ("desk:registrations", "建档复核", May.REGISTER_PATIENTS),
     ("desk:likenesses", "疑似重复", May.LINK_PATIENTS),
     ("desk:corrections", "更正复核", May.DECIDE_CORRECTIONS),
+    ("desk:rights", "权利请求", May.OPEN_RIGHTS, May.DECIDE_RIGHTS),
+    ("desk:handoffs", "HIS 移交", May.HANDLE_HANDOFFS),
     ("desk:test-page", "打印测试页", May.REGISTER_PATIENTS),
+    ("compliance:matrix", "合规状况", May.VIEW_COMPLIANCE),
 ]
 
 
 @dataclass(frozen=True)
 class Duty:
-    """One line of a home page: what waits for its reader, and where to see to it."""
+    """
+    One line of a home page: what waits for its reader, and where to see to it.
+
+    :param badge: of what must not wait
+    """
 
     name: str
     value: str
     url: str = ""
+    badge: str = ""
 
 
 def demand(request: HttpRequest, right: May) -> None:
@@ -100,7 +120,9 @@ class Site(admin.AdminSite):
         return {
             **super().each_context(request),
             "desk_pages": [
-                (view, label) for view, label, right in DESK if roles.may(request.user, right)
+                (view, label)
+                for view, label, *rights in DESK
+                if any(roles.may(request.user, right) for right in rights)
             ],
             "home": "今日工作台" if roles.may(request.user, May.VIEW_SESSIONS) else "工作台",
             "may_find": roles.may(request.user, May.SEARCH_PATIENTS),
@@ -142,6 +164,13 @@ class GrantedAdmin(admin.ModelAdmin[Any]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+
+    def at(self, route: str, view: Callable[..., Any], name: str) -> URLPattern:
+        """Return a door of this page's own, called `app_model_name`."""
+        opts = self.model._meta
+        guarded = self.admin_site.admin_view(view)
+        made: URLPattern = path(route, guarded, name=f"{opts.app_label}_{opts.model_name}_{name}")
+        return made
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """

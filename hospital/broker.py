@@ -1,9 +1,17 @@
 """
-The embedded broker: kombu's folder of messages, made safe for several processes.
+The brokers, where Celery's own ways do not do.
+
+The embedded one is kombu's folder of messages, made safe for several processes.
 
 kombu's own transport creates a message file and then fills it; a worker that looks in
 between reads half a message and dies. Here a file appears complete, or not at all, and a
 torn one is dropped: the database knows what is due, the message only wakes.
+
+A RabbitMQ that hangs is hung up on: Celery's way is to say goodbye first, once for the channel and
+once for the connection, and to wait for an answer to each.
+
+With quorum queues Celery would declare thirty more of them for messages with a countdown, of
+which we send none: when something is due again is in the database.
 """
 
 import fcntl
@@ -13,7 +21,8 @@ from queue import Empty
 from typing import Any
 from uuid import uuid4
 
-from kombu.transport import filesystem
+from celery.worker import consumer
+from kombu.transport import filesystem, pyamqp
 from kombu.utils.json import dumps, loads
 
 
@@ -52,3 +61,25 @@ class Channel(filesystem.Channel):
 
 class Transport(filesystem.Transport):
     Channel = Channel
+
+
+class Line(pyamqp.Connection):
+    def blocking_read(self, timeout: float | None = None) -> Any:
+        try:
+            return super().blocking_read(timeout)
+        except OSError:
+            if timeout is None:  # an answer was due, and `read_timeout` is over
+                self.collect()
+            raise
+
+
+class RabbitMQ(pyamqp.Transport):
+    Connection = Line
+
+
+_Steps: Any = consumer.Consumer.Blueprint
+
+
+class Consumer(consumer.Consumer):
+    class Blueprint(_Steps):  # type: ignore[misc]
+        default_steps = [step for step in _Steps.default_steps if "delayed_delivery" not in step]

@@ -5,7 +5,7 @@ Ids are stable: documentation and the evidence pack quote them.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from hospital import policy
+from hospital import direct, engines, policy, retention
 from hospital.parameters import BY_KEY
 
 MINIMUM_SECRET = 50  # characters
@@ -26,6 +26,19 @@ PROVIDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "file": (("KEY_FILE",),),
     "pkcs11": (("PKCS11_MODULE",), ("PKCS11_TOKEN",), ("PKCS11_PIN",)),
     "vault": (("VAULT_ADDR",), ("VAULT_TOKEN", "VAULT_TOKEN_FILE")),
+}
+
+
+# What each is about, for who has to see to it; the last heading is for the rest.
+_GROUPS: dict[str, frozenset[str]] = {
+    heading: frozenset(f"hospital.{ident}" for ident in idents.split())
+    for heading, idents in (
+        ("数据库、队列和缓存", "E001 E002 E007 E030 E033 E034 E035"),
+        ("网络和访问", "E003 E004 E017 E020 E031"),
+        ("密钥", "E006 E008 E009 E010 E011 E012 E014"),
+        ("安全策略和留痕", "E016 E018"),
+        ("其他", ""),
+    )
 }
 
 
@@ -116,6 +129,40 @@ def production(**_kwargs: Any) -> list[CheckMessage]:
             "TRUSTED_PROXIES 不能是负数",
             "设为前面代理的个数，没有代理用 0",
         ),
+        (
+            _is_ledger_apart(),
+            "E030",
+            "删除台账与数据库放在一起，恢复备份时会一同退回",
+            "设置 ERASURE_LEDGER（另一块磁盘上的文件）或 LEDGER_DATABASE_URL（另一个数据库）",
+        ),
+        (
+            not settings.HIS_FHIR_URL or settings.HIS_FHIR_URL.startswith("https://"),
+            "E031",
+            "与 HIS 的通信没有加密",
+            "设置 HIS_FHIR_URL=https://…",
+        ),
+        (
+            all(map(engines.is_private_database, _databases())),
+            "E033",
+            "与 PostgreSQL 的通信没有加密，或没有核对对方身份",
+            "在各个数据库的 URL（DATABASE_URL 等）中加上 sslmode=verify-full；本机套接字除外",
+        ),
+        (
+            settings.CELERY_BROKER_URL.startswith(("filesystem", "memory"))
+            or engines.is_private(settings.CELERY_BROKER_URL),
+            "E034",
+            "与消息队列的通信没有加密，或没有核对对方身份",
+            "设置 BROKER_URL=amqps://… 或 rediss://…；本机除外",
+        ),
+        (
+            not settings.CACHES["default"]["BACKEND"].endswith("RedisCache")
+            or engines.is_private(
+                settings.CACHES["default"]["LOCATION"], settings.CACHES["default"].get("OPTIONS")
+            ),
+            "E035",
+            "与缓存的通信没有加密，或没有核对对方身份",
+            "设置 CACHE_URL=rediss://…；本机除外",
+        ),
     ]
     return [_finding(ident, message, hint) for met, ident, message, hint in wanted if not met]
 
@@ -149,9 +196,28 @@ def choices_within_their_lines(
 
 
 @register(Tags.database)
+def periods_within_their_lines(
+    databases: Sequence[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Return an error for each period that somebody wrote past the two people it takes."""
+    if not databases or "default" not in databases:
+        return []
+    try:
+        forced = retention.forced()
+    except DatabaseError:  # not migrated yet
+        return []
+    hint = "没有生效。查明是谁直接改了数据库，再在“保存期限”中重新申请"
+    return [
+        Error(f"保存期限 {key} 在数据库中被改为 {value}，越过底线", hint=hint, id="hospital.E032")
+        for key, value in forced.items()
+    ]
+
+
+@register(Tags.database)
 def keys_apart(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """Return a warning where one backup holds both the patients and the keys to them."""
-    apart = "keys" in settings.DATABASES and _whereabouts("keys") != _whereabouts("default")
+    keys, data = settings.DATABASES.get("keys"), settings.DATABASES["default"]
+    apart = keys is not None and _place(keys) != _place(data)
     if not databases or apart or settings.DEPLOY_LEVEL == "demo":
         return []
     hint = "设置 KEYS_DATABASE_URL，指向另一台服务器或另一个数据库，备份另存、保留期更短"
@@ -176,8 +242,28 @@ def refuse_unfit(*, web: bool = False) -> None:
         found.append(_finding("E014", "公证之外的进程读得到留痕的签名密钥", hint))
     unmet = [one for one in found if isinstance(one, Error)]
     if unmet:
-        lines = [f"{one.id} {one.msg}（{one.hint}）" for one in unmet]
-        raise ImproperlyConfigured("\n".join(lines))
+        # One list: the lines of the policy stop a process on their own, and on record, elsewhere.
+        raise ImproperlyConfigured("\n".join(_in_groups([*unmet, *policy_within_its_lines()])))
+
+
+def _databases() -> Iterator[dict[str, Any]]:
+    """Yield each as it is spoken to."""
+    yield from settings.DATABASES.values()
+    yield direct.past_poolers(settings.DATABASES["default"], settings.DATABASE_DIRECT)
+
+
+def _in_groups(unmet: Sequence[CheckMessage]) -> Iterator[str]:
+    """Yield every duty that is not met under its heading, with its remedy."""
+    yield f"还不能以 DEPLOY_LEVEL=3 运行，共 {len(unmet)} 项，全部处理后再启动："
+    for heading, idents in _GROUPS.items():
+        of_it = [one for one in unmet if (one.id in idents) or (not idents and _is_other(one))]
+        if of_it:
+            yield f"【{heading}】"
+        yield from (f"{one.id} {one.msg}。处理：{one.hint}" for one in of_it)
+
+
+def _is_other(one: CheckMessage) -> bool:
+    return not any(one.id in idents for idents in _GROUPS.values())
 
 
 def _missing_of(provider: str) -> list[str]:
@@ -201,9 +287,20 @@ def _is_everywhere(networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     return any(not one.prefixlen for one in old) or any(not one.prefixlen for one in new)
 
 
-def _whereabouts(alias: str) -> tuple[str, ...]:
-    named = settings.DATABASES[alias]
-    return tuple(str(named.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
+def _is_ledger_apart() -> bool:
+    """Whether what puts a database back, or is taken for it, leaves the ledger as it is."""
+    ledger = settings.DATABASES.get("ledger")
+    if ledger is None:
+        return not settings.ERASURE_LEDGER.resolve().is_relative_to(settings.VAR_DIR.resolve())
+    others = [_place(one) for one in _databases() if one is not ledger]
+    return ledger["ENGINE"].endswith("postgresql") and _place(ledger) not in others
+
+
+def _place(named: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return which database it is, however its URL is written."""
+    options = named.get("OPTIONS", {})
+    host = str(named.get("HOST") or options.get("host", "")).lower()
+    return host, str(named.get("PORT") or "5432"), str(named.get("NAME", ""))
 
 
 def _may_read_any(directory: Path) -> bool:

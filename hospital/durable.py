@@ -17,7 +17,7 @@ def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         _write(descriptor, content)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError:
         path.unlink()  # half a key would stand in the way of a whole one
         raise
@@ -29,14 +29,14 @@ def replace(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.new")
     _write(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), content)
     unfinished.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def append(path: Path, content: bytes) -> None:
     """Add to the end of a file, which is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE), content)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _write(descriptor: int, content: bytes) -> None:
@@ -46,7 +46,8 @@ def _write(descriptor: int, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
+    """Let the names in a directory survive the power."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,83 +1,64 @@
-"""Liveness and readiness, for a load balancer. Neither says anything about a person."""
+"""Liveness and readiness, for a load balancer. Neither says anything about a person or a place."""
 
-from collections.abc import Callable
-from functools import partial
+import threading
+import time
 from typing import Final
 
-from django.conf import settings
-from django.core.cache import cache
-from django.db import DatabaseError, connections
 from django.http import HttpRequest, JsonResponse
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from django.views.decorators.cache import never_cache
 
-from faceauth.models import Merchant
-from hospital.celery import app
-from hospital.crypto import keyring
-from hospital.crypto.sealing import Unopenable
-from hospital.errors import Unavailable
+from hospital import tracing
+from hospital.accounts import addresses
+from hospital.operations import asking
+from hospital.operations.parts.lagging import lagging
+from hospital.operations.parts.serving import serving
+from hospital.operations.verdicts import Finding, Verdict
 
-_NAMES: Final = {"default": "database", "keys": "key_database"}
+_STATUS = {Verdict.OK: "ok", Verdict.DEGRADED: "degraded", Verdict.BROKEN: "unready"}
 
 
+@never_cache
 def healthz(_request: HttpRequest) -> JsonResponse:
     """The process answers."""
     return JsonResponse({"status": "ok"})
 
 
+@never_cache
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """Every part a terminal's request needs answers; 503 names those that do not."""
-    checks: dict[str, Callable[[], bool]] = {
-        # One each for the patients' and, where they live apart, the keys'.
-        **{_NAMES[alias]: partial(_database, alias) for alias in connections},
-        "cache": _cache,
-        "broker": _broker,
-        "keys": _keys,
-        "merchant": _merchant,
-    }
-    failed = [name for name, works in checks.items() if not works()]
-    body = {"status": "unready" if failed else "ok", "failed": failed}
-    return JsonResponse(body, status=503 if failed else 200)
+    """
+    Whether terminals are served; for who may be staff, by the names of what is amiss.
+
+    503 with what cannot serve as `failed`; 200 with what somebody has to see to as `degraded`.
+    Nobody else learns that, say, no notary is at work.
+    """
+    found = _looking.found()
+    worst = max(finding.verdict for finding in found)
+    body: dict[str, object] = {"status": _STATUS[worst]}
+    if addresses.is_allowed(tracing.current().ip):
+        body["failed"] = [one.part for one in found if one.verdict == Verdict.BROKEN]
+        body["degraded"] = [one.part for one in found if one.verdict == Verdict.DEGRADED]
+    return JsonResponse(body, status=503 if worst == Verdict.BROKEN else 200)
 
 
-def _database(alias: str) -> bool:
-    try:
-        with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return False
-    return True
+class _Looking:
+    """
+    One look at a time; whoever came before it began is told what it found.
+
+    A crowd that asks would keep each part so busy that it seems not to answer, and a load
+    balancer would take a web out that has nothing but too many probes.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._began = threading.Lock(), 0.0
+        self._found: list[Finding] = []
+
+    def found(self) -> list[Finding]:
+        came = time.monotonic()
+        with self._lock:
+            if self._began <= came:
+                self._began = time.monotonic()
+                self._found = asking.ask([*serving(), *lagging()])
+            return self._found
 
 
-def _cache() -> bool:
-    try:
-        cache.set("readyz", 1, 10)
-        return bool(cache.get("readyz") == 1)
-    except (DatabaseError, OSError, RedisError):
-        return False
-
-
-def _broker() -> bool:
-    try:
-        with app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=1, timeout=1)
-    except (OSError, OperationalError):
-        return False
-    return True
-
-
-def _merchant() -> bool:
-    """None yet is fine, since it is set up through this very process; a simulator's is not."""
-    try:
-        merchant = Merchant.objects.filter(is_active=True).first()
-    except DatabaseError:
-        return False
-    return merchant is None or merchant.is_official or settings.DEPLOY_LEVEL == "demo"
-
-
-def _keys() -> bool:
-    try:
-        keyring.data_key(keyring.SYSTEM_SUBJECT)
-    except (Unavailable, Unopenable, DatabaseError):
-        return False
-    return True
+_looking: Final = _Looking()

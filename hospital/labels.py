@@ -8,24 +8,17 @@ are asked first, and apart: a right does not stand in for a clearance, nor a cle
 from typing import Final
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import IntegerChoices
 
+from hospital.inventory import INVENTORY
+from hospital.sensitivity import Label
 
-class Label(IntegerChoices):
-    """GB/T 39725-2020 levels, from what staff may know to what names a person."""
-
-    INTERNAL = 2, "内部"
-    SENSITIVE = 3, "敏感"
-    IDENTIFYING = 4, "直接标识"
-
+__all__ = ["LABELS", "Label", "NotCleared", "demand"]
 
 # model.field → its label; "model" alone is for what a list shows of it, masked.
 LABELS: Final[dict[str, Label]] = {
     "patients.patient": Label.SENSITIVE,
-    "patients.patient.real_name": Label.IDENTIFYING,
-    "patients.patient.document_number": Label.IDENTIFYING,
-    "patients.patient.birth_date": Label.IDENTIFYING,
     "faceauth.facesession": Label.SENSITIVE,
+    **{item.field: item.label for item in INVENTORY},
 }
 
 

@@ -56,6 +56,8 @@ PARAMETERS: Final = (
     Parameter("REVEAL_STOP_HOUR", "查看明文上限（每小时）", 60, 1, 120, "次", "8.1.4.2 f"),
     Parameter("REVEAL_STOP_DAY", "查看明文上限（每天）", 200, 1, 500, "次", "8.1.4.2 f"),
     Parameter("REVEAL_SECONDS", "明文显示时间", 30, 5, 60, "秒", "8.1.4.10"),
+    Parameter("RIGHTS_WORKING_DAYS", "权利请求办理期限", 15, 1, 20, "个工作日", "PIPL 第五十条"),
+    Parameter("ERASURE_COOLING_HOURS", "删除前的冷静期", 72, 24, 168, "小时", "PIPL 第四十七条"),
     Parameter("SECOND_LOOK", "人工建档须同事复核（0 否，1 是）", 0, 0, 1, "", "8.1.4.2 d"),
 )
 BY_KEY: Final = {one.key: one for one in PARAMETERS}

@@ -42,6 +42,8 @@ class May(enum.Enum):
     VIEW_KEYS = "查看密钥状态"
     ASK_KEY_DESTRUCTION = "申请销毁密钥"
     APPROVE_KEY_DESTRUCTION = "批准销毁密钥"
+    ASK_RESTORE = "申请恢复备份"
+    APPROVE_RESTORE = "批准恢复备份"
     SEE_EXPORTS = "知悉留痕导出"
     APPROVE_KEEPING = "批准清理、遮盖留痕"
     # 审计管理
@@ -65,8 +67,27 @@ class May(enum.Enum):
     ASK_CORRECTIONS = "申请更正"
     DECIDE_CORRECTIONS = "复核更正"
     # 告知与同意
-    MANAGE_NOTICES = "管理告知书"
+    MANAGE_NOTICES = "起草告知书，申请生效"
+    APPROVE_NOTICES = "批准告知书生效"
     VIEW_CONSENTS = "查看同意记录"
+    HANDLE_CONSENTS = "办理撤回同意、监护人同意"
+    # 个人信息保护
+    SET_RETENTION = "申请修改保存期限"
+    APPROVE_RETENTION_PERSONAL = "批准修改个人信息的保存期限"
+    APPROVE_RETENTION_EVIDENCE = "批准修改记录的保存期限"
+    VIEW_RETENTION = "查看保存期限和清理"
+    ASK_HOLD = "申请依法保全"
+    APPROVE_HOLD = "批准依法保全"
+    RESTRICT_PATIENTS = "限制处理"
+    OPEN_RIGHTS = "受理权利请求"
+    DECIDE_RIGHTS = "答复权利请求"
+    ASK_ERASURE = "申请删除个人信息"
+    APPROVE_ERASURE = "批准删除个人信息"
+    VIEW_DISCLOSURES = "查看对外提供记录"
+    MANAGE_ASSESSMENTS = "登记影响评估"
+    MANAGE_INCIDENTS = "处置安全事件"
+    VIEW_COMPLIANCE = "查看合规状况，收集证据"
+    HANDLE_HANDOFFS = "处理 HIS 移交"
 
 
 GRANTS: dict[Role, frozenset[May]] = {
@@ -79,6 +100,7 @@ GRANTS: dict[Role, frozenset[May]] = {
             May.VIEW_SYSTEM,
             May.APPROVE_ROLES,
             May.ASK_KEY_DESTRUCTION,
+            May.ASK_RESTORE,
             May.ASK_EMERGENCY,
         }
     ),
@@ -90,9 +112,15 @@ GRANTS: dict[Role, frozenset[May]] = {
             May.READ_POLICY,
             May.VIEW_KEYS,
             May.APPROVE_KEY_DESTRUCTION,
+            May.APPROVE_RESTORE,
             May.SEE_EXPORTS,
             May.APPROVE_KEEPING,
             May.APPROVE_EMERGENCY_SECURITY,
+            May.APPROVE_NOTICES,
+            May.SET_RETENTION,
+            May.VIEW_RETENTION,
+            May.APPROVE_HOLD,
+            May.MANAGE_INCIDENTS,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -103,6 +131,10 @@ GRANTS: dict[Role, frozenset[May]] = {
             May.SETTLE_FINDINGS,
             May.READ_POLICY,
             May.REVIEW_EMERGENCIES,
+            May.APPROVE_RETENTION_EVIDENCE,
+            May.VIEW_RETENTION,
+            May.VIEW_DISCLOSURES,
+            May.VIEW_COMPLIANCE,
         }
     ),
     Role.REGISTRAR: frozenset(
@@ -117,6 +149,10 @@ GRANTS: dict[Role, frozenset[May]] = {
             May.ASK_CORRECTIONS,
             May.DECIDE_CORRECTIONS,
             May.ASK_EMERGENCY,
+            May.HANDLE_CONSENTS,
+            May.OPEN_RIGHTS,
+            May.ASK_ERASURE,
+            May.HANDLE_HANDOFFS,
         }
     ),
     Role.PRIVACY: frozenset(
@@ -127,6 +163,16 @@ GRANTS: dict[Role, frozenset[May]] = {
             May.DECIDE_CORRECTIONS,
             May.READ_POLICY,
             May.APPROVE_EMERGENCY_PRIVACY,
+            May.APPROVE_RETENTION_PERSONAL,
+            May.VIEW_RETENTION,
+            May.ASK_HOLD,
+            May.RESTRICT_PATIENTS,
+            May.DECIDE_RIGHTS,
+            May.APPROVE_ERASURE,
+            May.VIEW_DISCLOSURES,
+            May.MANAGE_ASSESSMENTS,
+            May.MANAGE_INCIDENTS,
+            May.VIEW_COMPLIANCE,
         }
     ),
     Role.EMERGENCY: frozenset({May.VIEW_PATIENTS, May.SEARCH_PATIENTS, May.REVEAL_PATIENTS}),

@@ -5,6 +5,7 @@ A missing value stops the start. An unsafe one is a system check (`hospital.chec
 The default of `DEPLOY_LEVEL` is the strict one: only `make demo` and tests relax it.
 """
 
+import ssl
 from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,6 +15,7 @@ import django_stubs_ext
 import environ
 import structlog
 from celery.schedules import crontab
+from kombu import Queue
 
 from hospital.parameters import PARAMETERS
 from hospital.redaction import frames_only
@@ -28,6 +30,8 @@ VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var")))
 # "3": 等保三级, every floor is a start-up error. "demo": says what is relaxed.
 DEPLOY_LEVEL = env("DEPLOY_LEVEL", default="3")
 HOSPITAL_NAME = env("HOSPITAL_NAME", default="本院")
+# How patients reach who is responsible for personal data: told on /privacy and in the notice.
+PRIVACY_CONTACT = env("PRIVACY_CONTACT", default="")
 # 院区: code=name,code=name. A registrar sees their own only. A code stays what it is for ever.
 CAMPUSES = env.dict("CAMPUSES", default={"main": HOSPITAL_NAME})
 # Days off besides weekends, as 2026-10-01: what is due on the next working day is not due then.
@@ -64,17 +68,24 @@ INSTALLED_APPS = [
     "hospital.audit.apps.AuditConfig",
     "hospital.accounts.apps.AccountsConfig",
     "hospital.patients.apps.PatientsConfig",
+    "hospital.privacy.apps.PrivacyConfig",
+    "hospital.his.apps.HisConfig",
     "devices.apps.DevicesConfig",
     "faceauth.apps.FaceauthConfig",
+    "hospital.backup.apps.BackupConfig",
     "hospital.compliance.apps.ComplianceConfig",
+    "hospital.operations.apps.OperationsConfig",
 ]
 
 MIDDLEWARE = [
     "hospital.tracing.RequestTrace",
+    "hospital.metrics.http.Before",
+    "hospital.draining.Draining",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "hospital.content_policy.ContentPolicy",
     "hospital.content_policy.Isolation",
+    "hospital.privacy.erasing.gate.UnreplayedGate",
     "hospital.accounts.addresses.AdminNetworks",
     "hospital.accounts.middleware.IdleSession",
     "django.middleware.common.CommonMiddleware",
@@ -87,6 +98,7 @@ MIDDLEWARE = [
     "hospital.accounts.middleware.DuePassword",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "hospital.metrics.http.After",
 ]
 
 ROOT_URLCONF = "hospital.urls"
@@ -116,7 +128,7 @@ TEMPLATES = [
 DATABASE_POOL = env.int("DATABASE_POOL", default=20)
 
 
-def _database(url: dict[str, Any]) -> dict[str, Any]:
+def _database(url: dict[str, Any], *, is_seldom_asked: bool = False) -> dict[str, Any]:
     """Return what `env.db` made of a URL, with the options its engine needs."""
     if url["ENGINE"].endswith("sqlite3"):
         options = {
@@ -133,20 +145,43 @@ def _database(url: dict[str, Any]) -> dict[str, Any]:
         }
         return {**url, "OPTIONS": options}
     pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 10}
+    # A server that is gone without a word (its power) is noticed in half a minute, not hours.
+    alive = {
+        "keepalives_idle": 10,  # seconds
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 25_000,  # milliseconds
+    }
+    # Of the statements that ask for it (`hospital.statements`), what comes often is planned once.
+    prepared = {"prepare_threshold": 3}
+    if is_seldom_asked:  # by one thread of a process, and the others wait for what it hears
+        alive |= {"connect_timeout": 3, "tcp_user_timeout": 3_000}
+        brief = {"options": "-c statement_timeout=3s"}
+        return {**url, "OPTIONS": {**alive, **brief, **url.get("OPTIONS", {})}}
     return {
         **url,
         "CONN_HEALTH_CHECKS": True,  # the server may have restarted
-        "OPTIONS": {**url.get("OPTIONS", {}), "pool": pool},
+        "OPTIONS": {**alive, **prepared, **url.get("OPTIONS", {}), "pool": pool},
     }
 
 
 DATABASES = {
     "default": _database(env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/hospital.sqlite3"))
 }
+# Where to find its server itself, if DATABASE_URL names a pooler: host or host:port (`direct`).
+DATABASE_DIRECT = env("DATABASE_DIRECT", default="")
+DATABASE_ROUTERS: list[str] = []
 # The key tables may live on a database of their own, whose backups end sooner.
 if KEYS_DATABASE_URL := env("KEYS_DATABASE_URL", default=""):
     DATABASES["keys"] = _database(env.db("KEYS_DATABASE_URL"))
-    DATABASE_ROUTERS = ["hospital.crypto.routing.KeyTables"]
+    DATABASE_ROUTERS.append("hospital.crypto.routing.KeyTables")
+# Who was forgotten, where several hosts share no disk: on one that no backup puts back.
+if LEDGER_DATABASE_URL := env("LEDGER_DATABASE_URL", default=""):
+    DATABASES["ledger"] = _database(env.db("LEDGER_DATABASE_URL"), is_seldom_asked=True)
+    DATABASE_ROUTERS.append("hospital.privacy.erasing.routing.LedgerTable")
+
+# Who signs the certificates of broker and cache, instead of the system's authorities.
+SERVICES_CA = env("SERVICES_CA", default="") or None
 
 # Nonces, throttles and sealed authinfo. Shared by every process, so never LocMem.
 CACHES = {"default": env.cache("CACHE_URL", default="dbcache://cache")}
@@ -156,6 +191,8 @@ if CACHES["default"]["BACKEND"].endswith("DatabaseCache"):
     CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000, "CULL_FREQUENCY": 2**31}
 elif CACHES["default"]["BACKEND"].endswith("RedisCache"):
     CACHES["default"]["BACKEND"] = "hospital.caching.RedisCache"
+    if SERVICES_CA:
+        CACHES["default"].setdefault("OPTIONS", {})["ssl_ca_certs"] = SERVICES_CA
 
 # The security policy: each within its line, or nothing starts (`hospital.parameters`).
 POLICY = {one.key: env.int(one.key, default=one.default) for one in PARAMETERS}
@@ -196,8 +233,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-# The probes of a load balancer come from inside and in plain http.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# The probes of a load balancer, and of monitoring, come from inside and in plain http.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {
@@ -230,7 +267,7 @@ TIME_ZONE = "Asia/Shanghai"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = Path(env("STATIC_ROOT", default=str(VAR_DIR / "static")))
 STATICFILES_DIRS = [("hospital", BASE_DIR / "templates" / "assets")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -334,7 +371,7 @@ COUNTERSIGN_COMMAND = env("COUNTERSIGN_COMMAND", default="")
 COUNTERSIGN_PUBLIC_KEY = env("COUNTERSIGN_PUBLIC_KEY", default="")
 # How far `verifyaudit --incremental` has come.
 VERIFIED_STATE = Path(env("VERIFIED_STATE", default=str(VAR_DIR / "notary" / "verified")))
-# Copies of the trail that somebody asked for, until they are fetched; web and worker share it.
+# Where a worker makes a copy of the trail, before it is in the database: each host has its own.
 EXPORTS_DIR = Path(env("EXPORTS_DIR", default=str(VAR_DIR / "exports")))
 # Old events: archived after so many days, and only after so many months, if two people want it,
 # removed. A hold on them, for an investigation, keeps them for as long as it is set.
@@ -342,12 +379,32 @@ ARCHIVE_DIR = Path(env("ARCHIVE_DIR", default=str(VAR_DIR / "archive")))
 TRAIL_HOT_DAYS = env.int("TRAIL_HOT_DAYS", default=200)
 TRAIL_KEEP_MONTHS = env.int("TRAIL_KEEP_MONTHS", default=36)
 TRAIL_HOLD = env.bool("TRAIL_HOLD", default=False)
+# Who was forgotten, one line each: on a disk that is not restored together with a database. Not
+# asked for with LEDGER_DATABASE_URL, where the lines are rows.
+ERASURE_LEDGER = Path(env("ERASURE_LEDGER", default=str(VAR_DIR / "erasures.jsonl")))
+# Backups: sealed to public keys of age, to one of each group at once. Who took over a server can
+# read none. They end when those who were erased were told they would, those with keys sooner.
+BACKUP_DIR = Path(env("BACKUP_DIR", default=str(VAR_DIR / "backups")))
+BACKUP_RECIPIENTS_FIRST = env.list("BACKUP_RECIPIENTS_FIRST", default=[])
+BACKUP_RECIPIENTS_SECOND = env.list("BACKUP_RECIPIENTS_SECOND", default=[])
+BACKUP_KEEP_DAYS = env.int("BACKUP_KEEP_DAYS", default=35)
+BACKUP_KEYS_KEEP_DAYS = env.int("BACKUP_KEYS_KEEP_DAYS", default=30)
+# Where pg_dump and pg_restore are; "": in PATH.
+BACKUP_PG_BIN = env("BACKUP_PG_BIN", default="")
 # The forwarder's: the log server that gets each sealed line, by syslog over TLS.
 FORWARD_ADDRESS = env("FORWARD_ADDRESS", default="")
 FORWARD_CA = env("FORWARD_CA", default="")
 FORWARD_CERTIFICATE = env("FORWARD_CERTIFICATE", default="")
 FORWARD_KEY_FILE = env("FORWARD_KEY_FILE", default="")
 FORWARD_ENTERPRISE = env.int("FORWARD_ENTERPRISE", default=32473)  # documentation's, RFC 5612
+# Who else may be connected to, as host or host:port, besides WeChat and whom other settings name
+# (`hospital.egress`): the signing service of a 服务商. A demo's WeChat is on this machine.
+EGRESS_ALLOW = env.list(
+    "EGRESS_ALLOW", default=["127.0.0.1", "localhost"] if DEPLOY_LEVEL == "demo" else []
+)
+# A directory in which the processes of one web keep their figures, empty at its start; read by
+# prometheus_client itself, in the environment. "": each keeps its own.
+PROMETHEUS_MULTIPROC_DIR = env("PROMETHEUS_MULTIPROC_DIR", default="")
 # Who may read /metrics; without one there is no such page.
 METRICS_TOKEN = env("METRICS_TOKEN", default="").strip()  # a file ends with a newline
 
@@ -359,6 +416,15 @@ WORKER_KEY_FILE = env("WORKER_KEY_FILE", default="")
 MERCHANT_KEYS_DIR = Path(env("MERCHANT_KEYS_DIR", default=str(VAR_DIR / "merchant")))
 MERCHANT_KEY_PASSWORD = env("MERCHANT_KEY_PASSWORD", default="")
 
+# The hospital's own system, which is told of patients in HL7 FHIR R4. "": none is, of anybody.
+HIS_FHIR_URL = env("HIS_FHIR_URL", default="")
+# The URI within which our patient numbers are unique: it tells them from everybody else's.
+HIS_IDENTIFIER_SYSTEM = env("HIS_IDENTIFIER_SYSTEM") if HIS_FHIR_URL else ""
+HIS_TOKEN = env("HIS_TOKEN", default="").strip()  # a file ends with a newline
+HIS_CA_FILE = env("HIS_CA_FILE", default="")
+# Seconds for one patient; a worker has each for half a minute.
+HIS_TIMEOUT = min(env.float("HIS_TIMEOUT", default=10), 20)
+
 # The broker only wakes workers; what is to be done is in the database.
 CELERY_BROKER_URL = env("BROKER_URL", default="filesystem://")
 CELERY_TASK_IGNORE_RESULT = True
@@ -369,12 +435,26 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A request never waits on the broker: the sweeper finds what was not published.
-CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for as long as it takes
+# Where messages wait. Not Celery's own name: a queue that is there once stays what it is.
+CELERY_TASK_DEFAULT_QUEUE = env("BROKER_QUEUE", default="hospital")
+# A request waits for the broker no longer than this, and the sweeper finds what was not published.
+# Who works (workers, beat) has more patience.
+CELERY_BROKER_CONNECTION_TIMEOUT = 0.4  # seconds
+BROKER_PATIENCE = 4.0  # seconds
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+if CELERY_BROKER_URL.startswith("amqps"):
+    # None becomes the host's name. Without it any name would do that some authority signed for.
+    CELERY_BROKER_USE_SSL = {
+        "server_hostname": None,
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "ca_certs": SERVICES_CA,
+    }
+elif CELERY_BROKER_URL.startswith("rediss"):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": SERVICES_CA}
 if CELERY_BROKER_URL.startswith("filesystem"):
     CELERY_BROKER_TRANSPORT = "hospital.broker:Transport"
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS = PATIENT_TRANSPORT_OPTIONS = {
         "data_folder_in": str(VAR_DIR / "broker"),
         "data_folder_out": str(VAR_DIR / "broker"),
         "control_folder": str(VAR_DIR / "broker-control"),
@@ -382,28 +462,70 @@ if CELERY_BROKER_URL.startswith("filesystem"):
     }
 elif CELERY_BROKER_URL.startswith("redis"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "visibility_timeout": 120,
+        # Longer than any task takes, or it is handed out again while it is at work. What a dead
+        # worker held is due in the database long before.
+        "visibility_timeout": 600,
+        # Every second look, instead of one in ten every ten seconds.
         "unacked_restore_interval": 2,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 0.5,
+        "unacked_restore_throttle": 1,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+        "socket_timeout": CELERY_BROKER_CONNECTION_TIMEOUT,
+        "socket_connect_timeout": CELERY_BROKER_CONNECTION_TIMEOUT,
+    }
+    PATIENT_TRANSPORT_OPTIONS = CELERY_BROKER_TRANSPORT_OPTIONS | {
+        "socket_timeout": BROKER_PATIENCE,  # more than the second for which a worker asks
+        "socket_connect_timeout": BROKER_PATIENCE,
     }
 else:
+    CELERY_BROKER_TRANSPORT = "hospital.broker:RabbitMQ"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "confirm_publish": True,
+        "confirm_publish": True,  # without it what a broker lost was never missed
         # A RabbitMQ that hangs, or blocks publishers, would keep whoever publishes for ever.
-        "read_timeout": 1,
-        "write_timeout": 1,
+        "read_timeout": CELERY_BROKER_CONNECTION_TIMEOUT,
+        "write_timeout": CELERY_BROKER_CONNECTION_TIMEOUT,
     }
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+    PATIENT_TRANSPORT_OPTIONS = CELERY_BROKER_TRANSPORT_OPTIONS | {
+        "read_timeout": BROKER_PATIENCE,
+        "write_timeout": BROKER_PATIENCE,
+    }
+    # On a majority of the nodes' disks. The limits bound what piles up while nobody works, and
+    # how often a message is handed out that kills whoever takes it: the rows stay due.
+    CELERY_TASK_QUEUES = [
+        Queue(
+            CELERY_TASK_DEFAULT_QUEUE,
+            queue_arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": 10,
+                "x-message-ttl": 600_000,  # milliseconds
+            },
+        )
+    ]
+    # A worker's mailbox. Were it its connection's alone, one whose connection went dead without the
+    # broker being told could not start again under its name until the broker missed it: minutes.
+    CELERY_CONTROL_QUEUE_EXCLUSIVE = False
+    CELERY_CONTROL_QUEUE_DURABLE = True  # newer brokers have no others; gone 10 s after its worker
+    CELERY_WORKER_CONSUMER = "hospital.broker:Consumer"
+    CELERY_WORKER_DETECT_QUORUM_QUEUES = True  # they know no prefetch count for a whole channel
+# A worker that took nothing for so long, though it could and something was there, begins anew.
+WATCHDOG_SECONDS = env.float("WATCHDOG_SECONDS", default=6)  # 0: it does not
+WATCHDOG_DUE = env.float("WATCHDOG_DUE", default=10)  # seconds a session is due that nobody took
+CELERY_BEAT_SCHEDULER = "hospital.beating:OneOfMany"
+# Seconds for which a beat may reach no broker before it lets another try.
+BEAT_PATIENCE = env.float("BEAT_PATIENCE", default=15)
 CELERY_BEAT_SCHEDULE = {
     name: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
     for name, task, seconds in (
         ("wake-due-sessions", "faceauth.tasks.wake_due", 1.0),
         ("expire-sessions", "faceauth.tasks.expire", 30.0),
+        ("note-life", "hospital.operations.tasks.note_life", 5.0),
         # Said once a day; asked every hour, so that a beat that starts anew misses no day.
         ("warn-of-expiry", "faceauth.tasks.warn_of_expiry", 3600.0),
         ("note-silence", "devices.tasks.note_silence", 60.0),
-        ("forget-answers", "devices.tasks.forget_answers", 3600.0),
+        # What lives for minutes or hours at most: asked every minute, gone with the next.
+        ("sweep-artefacts", "hospital.privacy.tasks.sweep_artefacts", 60.0),
+        ("sweep-retention", "hospital.privacy.tasks.sweep_retention", 3600.0),
+        ("erase", "hospital.privacy.tasks.erase", 30.0),
         ("clear-sessions", "hospital.accounts.tasks.clear_sessions", 3600.0),
         ("forget-tries", "hospital.accounts.tasks.forget_tries", 3600.0),
         ("attend-to-emergencies", "hospital.accounts.tasks.attend_to_emergencies", 30.0),
@@ -412,8 +534,18 @@ CELERY_BEAT_SCHEDULE = {
         ("attend-to-proposals", "hospital.audit.tasks.attend_to_proposals", 60.0),
         # The week that ended; asked every hour, so that a Monday without a beat loses none.
         ("analyse-the-week", "hospital.audit.tasks.analyse", 3600.0),
+        ("attend-to-incidents", "hospital.privacy.tasks.attend_to_incidents", 60.0),
+        # Ends with a day: asked every hour, so that a beat that starts anew misses none.
+        ("attend-to-rights", "hospital.privacy.tasks.attend_to_rights", 3600.0),
+        ("attend-to-assessments", "hospital.privacy.tasks.attend_to_assessments", 3600.0),
     )
 }
+if HIS_FHIR_URL:
+    CELERY_BEAT_SCHEDULE["send-handoffs"] = {
+        "task": "hospital.his.tasks.send_due",
+        "schedule": 5.0,
+        "options": {"expires": 5.0},
+    }
 CELERY_BEAT_SCHEDULE["stop-dormant-accounts"] = {
     "task": "hospital.accounts.tasks.stop_dormant",
     "schedule": crontab(hour=1, minute=10),
@@ -429,9 +561,19 @@ CELERY_BEAT_SCHEDULE["look-over-the-policy"] = {
     "schedule": crontab(hour=1, minute=20),
     "options": {"expires": 3600},
 }
+CELERY_BEAT_SCHEDULE["look-over-retention"] = {
+    "task": "hospital.privacy.tasks.look_over_retention",
+    "schedule": crontab(hour=1, minute=25),
+    "options": {"expires": 3600},
+}
 CELERY_BEAT_SCHEDULE["verify-nightly"] = {
     "task": "hospital.audit.tasks.verify_nightly",
     "schedule": crontab(hour=2, minute=30),
+    "options": {"expires": 3600},
+}
+CELERY_BEAT_SCHEDULE["count-people"] = {
+    "task": "hospital.privacy.tasks.count_people",
+    "schedule": crontab(hour=1, minute=40),
     "options": {"expires": 3600},
 }
 
@@ -463,6 +605,7 @@ LOGGING = {
         # Its message would quote the raw path; RequestTrace logs the route and the frames.
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},  # would quote a forged Host header
+        "health_check": {"level": "ERROR"},  # else a line for each probe while somebody is away
         "kombu.connection": {"level": "ERROR"},  # warns that a folder has no host name
         "fido2": {"level": "WARNING"},  # names every key that signs
         "axes": {"level": "CRITICAL"},  # would quote what was typed

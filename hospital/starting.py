@@ -10,6 +10,7 @@ from hospital import policy
 from hospital.accounts import policies
 from hospital.crypto import keyring
 from hospital.parameters import BY_KEY
+from hospital.privacy.erasing import standing
 
 
 def refuse_beyond_lines() -> None:
@@ -27,6 +28,24 @@ def refuse_beyond_lines() -> None:
     finally:
         connections.close_all()
     raise ImproperlyConfigured("\n".join(BY_KEY[key].refusal(one) for key, one in beyond.items()))
+
+
+def refuse_unreplayed() -> None:
+    """
+    Look at every line of the ledger of who was forgotten; a backup may have brought one back.
+
+    Without a database nothing can be told yet, as with the keys.
+
+    :raises ImproperlyConfigured: somebody is here again, or nobody can tell
+    """
+    try:
+        standing.demand_replayed(thorough=True)
+    except standing.Unreplayed as exc:
+        raise ImproperlyConfigured(f"{exc}（不启动）") from None
+    except DatabaseError:
+        return
+    finally:
+        connections.close_all()
 
 
 def refuse_without_keys() -> None:

@@ -8,10 +8,12 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from hospital import api, health, metrics
+from hospital import api, health
 from hospital.accounts.views.own_password import OwnPasswordView
 from hospital.accounts.views.signing_in import LogInView
 from hospital.accounts.views.step_up import StepUpView
+from hospital.compliance.views.privacy import privacy
+from hospital.metrics.page import Metrics
 
 # What anybody may read: it is in the repository too.
 OPEN_TO_ALL: dict[str, Any] = {
@@ -22,9 +24,11 @@ OPEN_TO_ALL: dict[str, Any] = {
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
-    path("metrics", metrics.Metrics.as_view(), name="metrics"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", Metrics.as_view(), name="metrics"),
+    path("privacy", privacy, name="privacy"),
+    path("compliance", RedirectView.as_view(pattern_name="compliance:matrix")),
     path("api/v1/", include("devices.urls")),
     path("api/v1/", include("faceauth.urls")),
     path("api/openapi.yaml", SpectacularAPIView.as_view(**OPEN_TO_ALL), name="openapi"),
@@ -41,6 +45,7 @@ urlpatterns = [
     path("admin/account/", include("hospital.accounts.urls")),
     path("admin/step-up/", admin.site.admin_view(StepUpView.as_view()), name="step-up"),
     path("admin/desk/", include("hospital.desk.urls")),
+    path("admin/compliance/", include("hospital.compliance.urls")),
     path("admin/", admin.site.urls),
 ]
 

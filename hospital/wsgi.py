@@ -9,7 +9,12 @@ application = get_wsgi_application()
 refuse_unfit(web=True)
 
 # Knows models, which exist only now.
-from hospital.starting import refuse_beyond_lines, refuse_without_keys  # noqa: E402
+from hospital.starting import (  # noqa: E402
+    refuse_beyond_lines,
+    refuse_unreplayed,
+    refuse_without_keys,
+)
 
 refuse_beyond_lines()
 refuse_without_keys()
+refuse_unreplayed()

@@ -8,9 +8,11 @@ Terminals sign for real, WeChat is the simulator on a loopback port, nothing is 
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,25 @@ import pytest
 import stamina
 from celery.signals import after_task_publish
 from django.conf import settings as project
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.commands import flush
 from django.core.wsgi import get_wsgi_application
 from django.db import connection as database
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from devices import journal
+from devices import counting, journal
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Store, Terminal, TerminalKey
 from faceauth import connection, consent, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
-from hospital import policy
+from hospital import figures, policy, retention
 from hospital.accounts.models import Staff
 from hospital.audit import completeness, guards
 from hospital.audit.guards import completeness as held
@@ -42,6 +49,10 @@ from hospital.audit.recording import SYSTEM
 from hospital.crypto import keyring
 from hospital.crypto.providers.file import FileProvider
 from hospital.labels import Label
+from hospital.operations import asking
+from hospital.privacy import assessing
+from hospital.privacy.erasing import standing
+from hospital.privacy.models import Assessment
 from hospital.roles import Role
 from tests import signing_in
 
@@ -58,6 +69,16 @@ FLOWS = (
 # As well, but in one transaction around each test: some put up boxes of their own.
 AROUND = ("devices/test_activation.py", "devices/test_suspension.py")
 
+# Only there is anybody looked for who is run apart (Makefile, .ci/run).
+APART = {
+    "cluster": "hospital/test_grants.py",
+    "faults": "faults/",
+    "services": "services/",
+    "browser": "browser/",
+    "node": "third_party/",
+    "image": "packaging/test_image.py",
+}
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -67,19 +88,51 @@ def root_key() -> None:
         FileProvider.create(project.KEY_FILE)
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """A database goes with the tests, whoever of them is still connected."""
+    yield
+    if database.vendor == "postgresql":
+        with django_db_blocker.unblock(), database.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def emptied_tables() -> Iterator[None]:
-    """After a test with transactions of its own Django empties the tables, guarded ones as well."""
-    flush = BaseDatabaseOperations.execute_sql_flush
+    """
+    After a test with transactions of its own Django empties the tables, guarded ones as well.
 
-    def unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
+    Only those with rows, and not with TRUNCATE: with PostgreSQL that makes hundreds of files anew.
+    What Django fills again after each migration stays.
+    """
+
+    def emptied(self: BaseDatabaseOperations, _statements: list[str]) -> None:
         guards.remove(self.connection)
-        flush(self, statements)
+        _delete_rows(self.connection)
         guards.install(self.connection)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", unguarded)
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", emptied)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)
         yield
+
+
+def _delete_rows(connection: BaseDatabaseWrapper) -> None:
+    kept = {ContentType._meta.db_table, Permission._meta.db_table}
+    there = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    asked = (
+        f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})"  # noqa: S608 (names of ours)
+        for table in {*there} - kept
+    )
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # nobody asks who refers to a row
+            cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(" UNION ALL ".join(asked))
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608
 
 
 HOLD = held.guards
@@ -123,6 +176,10 @@ def recorded() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In a transaction around a whole test an event of any other request would do as well."""
+    for item in items:
+        for marker, place in APART.items():
+            if item.get_closest_marker(marker) and not _lies_in((place,), item):
+                raise pytest.UsageError(f"{item.nodeid}: {marker} would not be run there")
     if database.vendor != "postgresql":
         return
     for item in items:
@@ -130,9 +187,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
+def _lies_in(places: tuple[str, ...], item: pytest.Item) -> bool:
+    return item.path.relative_to(TESTS).as_posix().startswith(places)
+
+
 def _is_of(files: tuple[str, ...], item: pytest.Item) -> bool:
-    is_listed = item.path.relative_to(TESTS).as_posix().startswith(files)
-    return is_listed and bool({"db", "transactional_db"} & {*getattr(item, "fixturenames", ())})
+    has_database = {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}
+    return _lies_in(files, item) and bool(has_database)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -164,8 +225,48 @@ def no_keys_remembered() -> Iterator[None]:
 def no_policy_remembered() -> Iterator[None]:
     """What was chosen goes away with a test's database, and holds from its first moment."""
     policy.forget()
+    retention.forget()
     yield
     policy.forget()
+    retention.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_erasures_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test's process has just seen that nobody is back; its ledger goes with its database."""
+    monkeypatch.setattr(standing, "_asked_at", time.monotonic())
+    monkeypatch.setattr(standing, "_answer", None)
+    yield
+    project.ERASURE_LEDGER.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def no_sweep_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One count in a thousand sweeps as well: a statement that whoever counts does not expect."""
+    monkeypatch.setattr(counting, "SWEPT", 0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted() -> Iterator[None]:
+    """What a worker counted lies in memory until it is added up."""
+    yield
+    figures._counted.clear()
+    figures._marked.clear()
+
+
+@pytest.fixture(autouse=True)
+def parts_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite in memory refuses whoever comes while another thread reads; a file lets them wait."""
+    if database.vendor != "sqlite":
+        return
+    letting_go, turn = asking._letting_go, threading.Lock()
+
+    def in_turn(run: Callable[[], Any]) -> Any:
+        ours = run.func.__module__.startswith(("hospital.", "health_check."))  # type: ignore[attr-defined]
+        with turn if ours else nullcontext():
+            return letting_go(run)
+
+    monkeypatch.setattr(asking, "_letting_go", in_turn)
 
 
 @pytest.fixture(autouse=True)
@@ -334,7 +435,21 @@ def notice(db: None) -> Notice:
     )
     consent.enforce(notice, by=SYSTEM, at=timezone.now())
     notice.refresh_from_db()
+    assess(notice, at=timezone.now() - timedelta(days=30))
     return notice
+
+
+def assess(notice: Notice, *, at: datetime) -> Assessment:
+    """Have an impact assessment on what this notice asks for approved, for a year from then."""
+    return assessing.approve(
+        f"PIA-{notice.version}",
+        digest="0" * 64,
+        notice_version=notice.version,
+        purposes=notice.purposes,
+        review_on=timezone.localdate(at) + timedelta(days=365),
+        by=SYSTEM,
+        at=at,
+    )
 
 
 @pytest.fixture

@@ -64,12 +64,16 @@ class House:
 
     @classmethod
     @contextmanager
-    def built(cls, var: Path, **env: str) -> Iterator[Self]:
-        """Simulator and database are there; web and worker are started by the test."""
+    def built(cls, var: Path, *, root: Path = ROOT, **env: str) -> Iterator[Self]:
+        """
+        Simulator and database are there; web and worker are started by the test.
+
+        :param root: where the code lies that all of them run, until `run_from`
+        """
         place = Installation(var, *free_ports(2))
         environment = {**place.prepare(), "TERMINAL_RATE": "100000/min", **env}
         url = environment["DATABASE_URL"]
-        with Processes(env=environment, own=place.own, cwd=ROOT, logs=place.logs) as processes:
+        with Processes(env=environment, own=place.own, cwd=root, logs=place.logs) as processes:
             house = cls(place, processes, url.removeprefix("sqlite:///"))
             house.start("simulator")
             processes.wait_for_port(place.sim_port)
@@ -83,6 +87,10 @@ class House:
         self.running[name] = process.pid
         if name == "web":
             self.processes.wait_for_port(self.place.port)
+
+    def run_from(self, root: Path) -> None:
+        """Let what is started from now on run another release's code."""
+        self.processes.cwd = root
 
     def equip(self) -> None:
         """
@@ -174,7 +182,7 @@ class House:
         assert len({event["object"]["id"] for event in trail}) == people
 
     def let_leases_run_out(self) -> None:
-        """What half a minute would do, now that no worker is alive."""
+        """What ten seconds would do, now that no worker is alive."""
         self.sql(
             "UPDATE faceauth_facesession SET due_at = '2020-01-01 00:00:00'"
             " WHERE state = 'authorized'"
@@ -292,7 +300,7 @@ def until(fact: Callable[[], object], what: str, *, seconds: float = PATIENCE) -
     give_up = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < give_up, what
-        time.sleep(0.02)
+        time.sleep(0.05)  # asking is work as well
 
 
 def processes_of(var: Path) -> list[int]:

@@ -7,6 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Public keys of age, of nobody.
+_RECIPIENTS = (
+    "age1279jq4dycca0c8fxhv908gq9ztrnrhclvdv5c96jf7jgjkqclerszpcyx8",
+    "age1xaumx8u68kcxze2patlu9gmg7gcrxmxzwa996s8c048k5qj4v5rsww80pj",
+)
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,6 +28,9 @@ def environment(var: str) -> dict[str, str]:
         "ALLOWED_HOSTS": "jiandang.hospital.invalid",
         "ADMIN_NETWORKS": "10.20.0.0/16",
         "ACCEPT_FILE_KEYS": "1",
+        "ERASURE_LEDGER": f"{var}-ledger/erasures.jsonl",
+        "BACKUP_RECIPIENTS_FIRST": _RECIPIENTS[0],
+        "BACKUP_RECIPIENTS_SECOND": _RECIPIENTS[1],
     }
 
 

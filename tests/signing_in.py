@@ -17,6 +17,7 @@ from hospital.demo.authenticator import STEP, code
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 TOLERANCE = 1  # steps of 30 s
+SLOW = 5  # seconds a code may take from here to where it is checked
 _SHOWN = re.compile(r'class="totp-secret">([A-Z2-7 ]+)<')
 
 
@@ -25,15 +26,15 @@ class Phone:
     """
     An authenticator app with one secret.
 
-    Each code counts once, and no earlier one after it: this one shows the earliest that is still
-    taken, and waits where there is none.
+    Each code counts once, and no earlier one after it: this one shows the earliest that will
+    still be taken when it arrives, and waits where there is none.
     """
 
     secret: str = SECRET
     last: int = 0
 
     def code(self) -> str:
-        earliest = int(time.time()) // STEP - TOLERANCE
+        earliest = int(time.time() + SLOW) // STEP - TOLERANCE
         step = max(self.last + 1, earliest)
         while step > int(time.time()) // STEP + TOLERANCE:
             time.sleep(0.5)

@@ -29,8 +29,8 @@ class StoreAdmin(TrailedAdmin):
     add = change = May.MANAGE_STORES
     form = StoreForm
     created, changed = Action.STORE_CREATE, Action.STORE_CHANGE
-    list_display = ["code", "name", "place"]
-    fields = ["code", "name", "campus"]
+    list_display = ["code", "name", "place", "fallback"]
+    fields = ["code", "name", "campus", "fallback"]
 
     @admin.display(description="院区", ordering="campus")
     def place(self, store: Store) -> str:

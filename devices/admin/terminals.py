@@ -18,6 +18,7 @@ from devices.admin.conditions import ConditionFilter, badges, moment, span, susp
 from devices.models import Store, Terminal, TerminalKey, TerminalRequest
 from hospital import stepup
 from hospital.accounts.models import staff_of
+from hospital.admin import refusals_told
 from hospital.audit.actions import Action
 from hospital.audit.trailed import TrailedAdmin
 from hospital.roles import May
@@ -127,9 +128,10 @@ class TerminalAdmin(TrailedAdmin):
         server = request.build_absolute_uri("/")
         issued = []
         for terminal in queryset:
-            code = activation.issue(terminal, by=staff_of(request), at=now)
-            image = qr.svg(activation.invitation(code, server=server), title="激活二维码")
-            issued.append((terminal, code, image))
+            with refusals_told(request):
+                code = activation.issue(terminal, by=staff_of(request), at=now)
+                image = qr.svg(activation.invitation(code, server=server), title="激活二维码")
+                issued.append((terminal, code, image))
         shown = {**context, "title": "激活码", "issued": issued}
         return TemplateResponse(request, "devices/activation_codes.html", shown)
 

@@ -152,11 +152,18 @@ class Server:
         granted: bool,
         purposes: list[str],
         kind: str = FACE_AUTH,
+        on_request: bool = False,
     ) -> Session:
-        """Begin a visit by putting on record what the person said to the notice."""
+        """
+        Begin a visit by putting on record what the person said to the notice.
+
+        :param on_request: they said no on WeChat's screen lately, and now want to be asked
+        """
         body = {"notice_version": notice_version, "granted": granted, "purposes": purposes}
         if kind != FACE_AUTH:
             body["kind"] = kind
+        if on_request:
+            body["on_request"] = True
         return _shaped(_session, self._wire.post("face-sessions/", body))
 
     def see(self, session: Session, seen: Sighting | Member) -> Session:
@@ -172,6 +179,10 @@ class Server:
             body["return_msg"] = result.return_msg
         path = f"face-sessions/{session.id}/authorization/"
         return _shaped(_session, self._wire.post(path, body))
+
+    def withdraw(self, session_id: str) -> None:
+        """Take back what somebody agreed to in this visit, and what else they did."""
+        self._wire.post(f"face-sessions/{session_id}/withdrawal/", {})
 
     def watch(self, session: Session, *, wait: int) -> Session:
         """Return the session as it is, or as soon as it moves, within `wait` seconds."""

@@ -1,5 +1,6 @@
 """A terminal's window as its screen: for a console somebody sits at, not for a log."""
 
+from collections.abc import Callable
 from typing import TextIO
 
 from devices.agent.screen import Dark
@@ -24,6 +25,7 @@ class Console(Dark):
         detail: str = "",
         number: str = "",
         masked_name: str = "",
+        take_back: Callable[[], str] | None = None,
     ) -> None:
         """Show the patient, if it ended with one."""
         if masked_name:

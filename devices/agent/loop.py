@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 from devices.agent.api import Problem, Unreachable
 from devices.agent.people import Guests, Left
@@ -24,6 +25,8 @@ STATES = {
     "guardian_required": "未满 14 周岁，请监护人到人工窗口办理",
     "failed": "没有成功，请到人工窗口办理",
     "expired": "已超时，请重新开始",
+    "withdrawn": "已撤回同意",
+    "not_withdrawn": "未能撤回同意，请到人工窗口撤回",
     "left": "无人操作，已返回",
     "interrupted": "中断，请稍后再试或到人工窗口办理",
 }
@@ -93,6 +96,7 @@ def attempt(
         detail=visit.detail,
         number=visit.patient,
         masked_name=visit.masked_name,
+        take_back=partial(terminal.take_back, visit.session) if visit.session else None,
     )
     return visit, pause
 

@@ -29,9 +29,14 @@ class Left(Exception):
 
 @dataclass(frozen=True)
 class Agreement:
-    """A yes to the notice, and to which of its purposes (by code)."""
+    """
+    A yes to the notice, and to which of its purposes (by code).
+
+    :ivar on_request: they said no lately, and now want it themselves
+    """
 
     purposes: frozenset[str]
+    on_request: bool = False
 
 
 class Guests(Protocol):

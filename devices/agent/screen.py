@@ -1,5 +1,6 @@
 """What the person before the terminal sees while a visit takes its course."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,7 +22,7 @@ class Step(StrEnum):
 
 class Screen(Protocol):
     """
-    Shows steps and endings; never asks anything.
+    Shows steps and endings; asks nothing, but hears who takes back what they agreed to.
 
     :ivar is_lit: patients read it, so nobody need be named anywhere else
     """
@@ -39,13 +40,18 @@ class Screen(Protocol):
         detail: str = "",
         number: str = "",
         masked_name: str = "",
+        take_back: Callable[[], str] | None = None,
     ) -> None:
         """
         Show how a visit ended, and forget it soon.
 
         :param state: of the visit
         :param code: why, as a constant; `detail` is the sentence that came with it
+        :param take_back: withdraws what was agreed to; returns `withdrawn` or `not_withdrawn`
         """
+
+    def wants_back(self) -> bool:
+        """Whether, while the visit waits, they took back what they agreed to."""
 
     def block(self, code: str, detail: str = "") -> None:
         """
@@ -71,8 +77,13 @@ class Dark:
         detail: str = "",
         number: str = "",
         masked_name: str = "",
+        take_back: Callable[[], str] | None = None,
     ) -> None:
         """Show nothing."""
+
+    def wants_back(self) -> bool:
+        """Hear nobody."""
+        return False
 
     def block(self, code: str, detail: str = "") -> None:
         """Show nothing."""

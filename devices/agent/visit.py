@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from devices.agent.api import Credential, Notice, Problem, Server, Session
+from devices.agent.api import Credential, Notice, Problem, Server, Session, Unreachable
 from devices.agent.people import Agreement, nothing
 from devices.agent.screen import Dark, Screen, Step
 from devices.sdk import (
@@ -35,6 +35,8 @@ SHORTEST_POLL = 0.5  # seconds between two questions, when the server does not h
 LONGEST_WAIT = 120.0  # seconds; then the person is sent to the desk and the server goes on alone
 MARGIN = 60.0  # seconds before its expiry at which a credential is no longer begun with
 AHEAD = 240.0  # seconds before that at which the next one is fetched, if nobody is there
+WITHDRAWN, NOT_WITHDRAWN = "withdrawn", "not_withdrawn"
+WITHDRAWABLE = ("onboarded", "recognised", "authorized")
 READY, MISSING = "ready", "missing"  # a camera, as the heartbeat tells it
 INIT_ATTEMPTS, INIT_PAUSE = 20, 0.5  # the service needs some seconds after the machine's start
 
@@ -57,7 +59,9 @@ class Visit:
     """
     How a visit ended.
 
-    :ivar state: a final state of the session, or `authorized` when we stopped waiting
+    :ivar state: a final state of the session, or `authorized` when we stopped waiting;
+        `withdrawn` or `not_withdrawn` after the person took back what they agreed to
+    :ivar session: where there is something to take back: its id, or ""
     :ivar patient: the patient number, or ""
     :ivar seconds: from the face being seen to the final state; None without either
     :ivar code: why, when the server or the SDK said so; `detail` is the sentence with it
@@ -69,6 +73,7 @@ class Visit:
     seconds: float | None = None
     code: str = ""
     detail: str = ""
+    session: str = ""
 
     @property
     def reason(self) -> str:
@@ -155,6 +160,16 @@ class Terminal:
                 answered = self._wait(answered, until=seen_at + LONGEST_WAIT)
             return self._end(answered, seen_at)
 
+    def take_back(self, session: str) -> str:
+        """Withdraw what was agreed to in a visit; return `withdrawn` or `not_withdrawn`."""
+        try:
+            self._server.withdraw(session)
+        except (Problem, Unreachable) as exc:
+            self._say(f"未能撤回同意（{getattr(exc, 'code', 'unreachable')}）")
+            return NOT_WITHDRAWN
+        self._say("患者已撤回同意")
+        return WITHDRAWN
+
     def camera(self) -> str:
         """
         Return `ready`, or `missing` when the SDK does not start.
@@ -223,11 +238,16 @@ class Terminal:
         self._turn_on_camera()
         notice = self._server.notice()
         self._say(f"告知书：{notice.title}（第 {notice.version} 版）")
-        purposes = _purposes(notice, consent(notice))
+        answer = consent(notice)
+        purposes = _purposes(notice, answer)
         granted = bool(purposes)
         self.screen.show(Step.WAIT)
         session = self._server.open(
-            notice_version=notice.version, granted=granted, purposes=purposes, kind=kind
+            notice_version=notice.version,
+            granted=granted,
+            purposes=purposes,
+            kind=kind,
+            on_request=isinstance(answer, Agreement) and answer.on_request,
         )
         if granted:
             self._say("已同意，请看摄像头")
@@ -330,6 +350,9 @@ class Terminal:
         while True:
             asked_at = self._clock()
             session = self._server.watch(session, wait=LONG_POLL)
+            if self.screen.wants_back():
+                state = self.take_back(session.id)
+                return replace(session, state=state, patient=None, reason_code="")
             if session.is_final or self._clock() >= until:
                 return session
             self.meanwhile()
@@ -349,6 +372,7 @@ def _ended(session: Session, seconds: float | None) -> Visit:
         seconds=seconds,
         code=session.reason_code,
         detail=session.reason_detail,
+        session=session.id if session.state in WITHDRAWABLE else "",
     )
 
 

@@ -1,26 +1,27 @@
+from dataclasses import asdict
 from typing import Any
 
-from django.contrib import admin, messages
+from django.conf import settings
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from django.utils import timezone
 
-from faceauth import consent
+from faceauth.admin.notice_acts import NoticeActs
 from faceauth.admin.places import where
 from faceauth.models import Consent, Notice
-from hospital.accounts.models import staff_of
+from hospital import terms
 from hospital.admin import GrantedAdmin, in_words
 from hospital.audit.actions import Action
 from hospital.audit.trailed import TrailedAdmin
+from hospital.notice_text import draft
 from hospital.paging import Keyset
 from hospital.roles import May
 
 
 @admin.register(Notice)
-class NoticeAdmin(TrailedAdmin):
-    view = frozenset({May.MANAGE_NOTICES})
+class NoticeAdmin(NoticeActs, TrailedAdmin):
+    view = frozenset({May.MANAGE_NOTICES, May.APPROVE_NOTICES})
     add = change = May.MANAGE_NOTICES
     created, changed = Action.NOTICE_CREATE, Action.NOTICE_CHANGE
     stated = frozenset({"version"})
@@ -33,13 +34,19 @@ class NoticeAdmin(TrailedAdmin):
         "fallback",
         "in_force_from",
         "digest",
+        "digest_sm3",
     ]
-    readonly_fields = ["in_force_from", "digest"]
-    actions = ["enforce"]
+    readonly_fields = ["in_force_from", "digest", "digest_sm3"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        example = {"code": "onboarding", "label": "用我的姓名和证件号码建立就诊档案"}
-        return {"purposes": [{**example, "required": True}]}
+        """Begin with what the inventory and the terms in force say today."""
+        written = draft(
+            hospital=settings.HOSPITAL_NAME,
+            contact=settings.PRIVACY_CONTACT,
+            period=terms.period,
+            has_his=bool(settings.HIS_FHIR_URL),
+        )
+        return asdict(written)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A notice somebody may have agreed to is never edited."""
@@ -59,24 +66,23 @@ class NoticeAdmin(TrailedAdmin):
             obj = draft  # with what others changed, or the digest would be of neither
         super().save_model(request, obj, form, change)
 
-    @admin.action(description="使所选告知书生效", permissions=["change"])
-    def enforce(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:
-        for notice in queryset:
-            try:
-                consent.enforce(notice, by=staff_of(request), at=timezone.now())
-            except consent.AlreadyInForce as exc:
-                self.message_user(request, f"{notice}：{exc}", messages.WARNING)
-            else:
-                self.message_user(request, f"{notice}：已生效")
 
-
-CONSENT_SHOWN = ("at", "answer", "agreed", "notice", "notice_digest", "place")
+CONSENT_SHOWN = (
+    "at",
+    "answer",
+    "agreed",
+    "notice",
+    "notice_digest",
+    "digest_sm3",
+    "place",
+    "withdrawn_at",
+)
 
 
 @admin.register(Consent)
 class ConsentAdmin(GrantedAdmin):
     view = frozenset({May.VIEW_CONSENTS})
-    list_display = ["at", "answer", "notice", "place"]
+    list_display = ["at", "answer", "notice", "place", "withdrawn_at"]
     list_filter = ["granted"]
     list_select_related = ["notice", "terminal"]
     fields = readonly_fields = CONSENT_SHOWN
@@ -88,6 +94,10 @@ class ConsentAdmin(GrantedAdmin):
     def agreed(self, consent: Consent) -> str:
         labels = {purpose["code"]: purpose["label"] for purpose in consent.notice.purposes}
         return "；".join(labels.get(code, code) for code in consent.purposes) or "—"
+
+    @admin.display(description="告知书摘要（SM3）")
+    def digest_sm3(self, consent: Consent) -> str:
+        return consent.notice.digest_sm3
 
     answer = staticmethod(in_words("granted", label="表态", yes="同意", no="不同意"))
 

@@ -16,10 +16,12 @@ from hospital.accounts.middleware import by_itself
 from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin
 from hospital.audit.admin import people
+from hospital.audit.facts import Shown
 from hospital.paging import Keyset
 from hospital.patients import showing, viewing
 from hospital.roles import May, may
 
+SHOWN = viewing.NAMED | {Shown.CONSENTS, Shown.VISITS}  # of the patient
 FACESESSION_SHOWN = (
     "id",
     "kind",
@@ -112,14 +114,14 @@ class FaceSessionAdmin(GrantedAdmin):
         listed = getattr(response, "context_data", None) or {}
         if "cl" in listed:
             patients = [one.settled_patient for one in listed["cl"].result_list]
-            showing.show(request, patients, ticks=by_itself(request))
+            showing.show(request, patients, classes=SHOWN, ticks=by_itself(request))
         return response
 
     def shown(self, request: HttpRequest, obj: FaceSession) -> dict[str, Any]:
         staff, now = staff_of(request), timezone.now()
         if patient := obj.settled_patient:  # each time, whatever header comes with it
             viewing.prepare([patient])
-            viewing.looked([patient], by=staff, at=now)
+            viewing.looked([patient], shown=SHOWN, by=staff, at=now)
         if not may(staff, May.HANDLE_SESSIONS):
             return {"steps": story(obj)}
         is_free = handling.is_free(obj, by=staff, at=now)

@@ -1,5 +1,6 @@
 """One visit and its moves."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid6 import uuid7
 from devices.models import Terminal
 from faceauth.models.consent import Consent
 from faceauth.models.merchant import Merchant
-from hospital import labels
+from hospital import labels, statements
 from hospital.accounts.models import Staff
 from hospital.audit.coverage import changes_recorded
 from hospital.crypto.fields import SealedField
@@ -19,8 +20,11 @@ from hospital.crypto.indexes import token_digests
 from hospital.crypto.keyring import SYSTEM_SUBJECT
 from hospital.errors import Refusal
 from hospital.patients.models import Patient
+from hospital.prepared import Prepared
 
-LEASE = timedelta(seconds=30)  # longer than WeChat's time limits, shorter than patience
+LEASE = timedelta(seconds=10)  # of a worker that may have died; a living one renews it
+# No wait is as long: a clock was set back since.
+FARTHEST = timedelta(minutes=5)
 LIFETIME = timedelta(minutes=10)  # an unfinished session, and a pending face_sid
 
 
@@ -29,10 +33,24 @@ WAITING: Final = (
     "face_sid",
     "face_sid_index",
     "answer",
+    "openid_indexes",
     "wechat_request_id",
     "due_at",
     "attempts",
     "excused",
+)
+
+
+_OTHERS: Final = (
+    "terminal__store__campus",
+    "merchant__changed_at",
+    "merchant__appid",
+    "merchant__sub_appid",
+    "consent__granted",
+    "consent__purposes",
+    "consent__at",
+    "consent__withdrawn_at",
+    "consent__notice__purposes",
 )
 
 
@@ -57,12 +75,33 @@ class FaceSessionQuerySet(models.QuerySet["FaceSession"]):
             state__in=FaceSession.FOR_THE_DESK, settled_at=None, opened_at__gte=since
         )
 
-    def of(self, terminal: Terminal) -> Self:
-        return self.filter(terminal=terminal)
+    def theirs(self, terminal: Terminal, pk: UUID) -> "FaceSession | None":
+        """Return a session of this terminal's own, with all it is about; None for another's."""
+        session = _WHOLE.first(pk)
+        if session is None or session.terminal_id != terminal.pk:
+            return None
+        session.terminal = terminal
+        return session
+
+    def state_of(self, pk: UUID) -> str:
+        """Return how far a session is: nothing, if it is not there any more."""
+        session = _STATE.first(pk)
+        return session.state if session else ""
 
     def due(self, at: datetime) -> Self:
         """Return authorized sessions nobody is working on: fresh, postponed, or abandoned."""
         return self.filter(state=FaceSession.State.AUTHORIZED, due_at__lte=at)
+
+    def astray(self, at: datetime) -> Self:
+        """
+        Return authorized sessions that are due at a time a clock that was put right had.
+
+        Nobody lets one wait before its first attempt.
+        """
+        untried = models.Q(attempts=0, due_at__gt=at)
+        return self.filter(
+            untried | models.Q(due_at__gt=at + FARTHEST), state=FaceSession.State.AUTHORIZED
+        )
 
     def unfinished_before(self, at: datetime) -> Self:
         waiting = [FaceSession.State.OPENED, FaceSession.State.SEEN]
@@ -74,8 +113,14 @@ class FaceSessionQuerySet(models.QuerySet["FaceSession"]):
 
         One UPDATE decides. A worker that dies leaves the lease to run out.
         """
-        taken = self.due(at).filter(pk=pk).update(due_at=at + LEASE, attempts=F("attempts") + 1)
-        return self.select_related("terminal", "merchant").get(pk=pk) if taken else None
+        claim = statements.changing(
+            FaceSession,
+            {"due_at": at + LEASE},
+            where={"id": pk, "state": FaceSession.State.AUTHORIZED},
+            at_most={"due_at": at},
+            more="attempts",
+        )
+        return _CLAIMED.changed(pk, claim)
 
 
 @changes_recorded(facts=["session"], but=WAITING)
@@ -112,8 +157,9 @@ class FaceSession(models.Model):
         State.AUTHORIZED: [State.SEEN],
         State.DECLINED: [State.SEEN],
         State.ONBOARDED: [State.AUTHORIZED],
-        State.GUARDIAN_REQUIRED: [State.AUTHORIZED],
-        State.FAILED: [State.SEEN, State.AUTHORIZED],
+        State.GUARDIAN_REQUIRED: [State.OPENED, State.AUTHORIZED],
+        State.REFUSED: [State.OPENED, State.SEEN, State.AUTHORIZED],  # taken back, or asked lately
+        State.FAILED: [State.OPENED, State.SEEN, State.AUTHORIZED],
         State.EXPIRED: [State.OPENED, State.SEEN],
     }
     FINAL: ClassVar[frozenset[State]] = frozenset(
@@ -128,6 +174,8 @@ class FaceSession(models.Model):
             State.EXPIRED,
         }
     )
+
+    WITH_PATIENT: ClassVar[tuple[State, ...]] = (State.ONBOARDED, State.RECOGNISED)
 
     # Ends that leave somebody standing there: a person is to help them.
     FOR_THE_DESK: ClassVar[tuple[State, ...]] = (
@@ -151,6 +199,8 @@ class FaceSession(models.Model):
     kind = models.CharField("类型", max_length=16, choices=Kind.choices, default=Kind.FACE_AUTH)
     state = models.CharField("状态", max_length=20, choices=State.choices)
     reason = models.CharField("原因", max_length=64, blank=True)
+    # Who said no lately is asked again only because they want it themselves.
+    on_request = models.BooleanField("患者要求办理", default=False)
     # Of a session that waits for WeChat: who they are as far as the terminal can tell.
     patient = models.ForeignKey(Patient, models.PROTECT, null=True, verbose_name="患者")
 
@@ -163,6 +213,8 @@ class FaceSession(models.Model):
     )
     face_sid_index = models.CharField(max_length=32, unique=True, null=True, editable=False)
     answer = SealedField(context="face_session.answer", subject=SYSTEM_SUBJECT, null=True)
+    # Keyed digests of whom WeChat's screen asks, so that a no is remembered; see Declining.
+    openid_indexes = models.JSONField(default=list, editable=False)
     wechat_request_id = models.CharField("微信请求编号", max_length=64, blank=True)
 
     opened_at = models.DateTimeField("开始时间")
@@ -202,6 +254,15 @@ class FaceSession(models.Model):
                 name="session_for_the_desk",
             ),
             models.Index(fields=["opened_at", "state"], name="session_of_day"),
+            # What is sealed here for a moment is asked for every minute, among all visits.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(face_sid__isnull=False),
+                name="session_with_face_sid",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(answer__isnull=False), name="session_with_answer"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -213,21 +274,39 @@ class FaceSession(models.Model):
 
     @property
     def settled_patient(self) -> Patient | None:
-        """Who it was; before the end, `patient` is but the terminal's word."""
+        """Who it was, also by the desk's word; before the end, `patient` is but the terminal's."""
         return self.patient if self.is_final else None
 
-    def see(self, *, face_sid: str, presumed: Patient | None = None) -> None:
+    @property
+    def found_patient(self) -> Patient | None:
+        """Whom the visit itself led to: all that its terminal may know of, and act for."""
+        return self.patient if self.state in self.WITH_PATIENT else None
+
+    def see(
+        self,
+        *,
+        face_sid: str,
+        presumed: Patient | None = None,
+        openid_indexes: Collection[str] = (),
+    ) -> None:
         """
         Note who is to be asked about.
 
         :param presumed: who it is as far as the terminal can tell; WeChat has yet to say
+        :param openid_indexes: of the accounts whose answer on WeChat's screen is awaited
         :raises WrongState: somebody was seen already
         :raises IntegrityError: another session has this `face_sid`
         """
         index, *older = _digests(face_sid)
         if older and FaceSession.objects.filter(face_sid_index__in=older).exists():
             raise IntegrityError("face_sid is used")
-        self._move(self.State.SEEN, face_sid=face_sid, face_sid_index=index, patient=presumed)
+        self._move(
+            self.State.SEEN,
+            face_sid=face_sid,
+            face_sid_index=index,
+            patient=presumed,
+            openid_indexes=list(openid_indexes),
+        )
 
     def saw(self, face_sid: str) -> bool:
         """Whether it is this `face_sid` that the session is about."""
@@ -239,7 +318,7 @@ class FaceSession(models.Model):
 
     def authorize(self, *, at: datetime) -> None:
         """:raises WrongState: nobody was seen, or they already answered."""
-        self._move(self.State.AUTHORIZED, due_at=at)
+        self._move(self.State.AUTHORIZED, due_at=at, openid_indexes=[])
 
     def end(self, state: State, *, at: datetime, reason: str = "") -> None:
         """
@@ -266,22 +345,30 @@ class FaceSession(models.Model):
         if not mine.update(due_at=until, excused=F("excused") + (0 if counted else 1)):
             raise WrongState
 
-    def keep(self, answer: str, *, wechat_request_id: str) -> None:
+    def keep(self, answer: str, *, wechat_request_id: str, event: models.Model) -> None:
         """
         Keep WeChat's verified answer, sealed, until the patient is on record.
 
+        :param event: that says so, and is written with it or not at all
         :raises WrongState: the session ended meanwhile
         """
-        self._update(
-            [self.State.AUTHORIZED], answer=answer, wechat_request_id=wechat_request_id[:64]
-        )
+        kept = {"answer": answer, "wechat_request_id": wechat_request_id[:64]}
+        if not self._updating([self.State.AUTHORIZED], **kept).make_and_insert(event):
+            raise WrongState
+        self.wechat_request_id = kept["wechat_request_id"]
 
     def drop_answer(self) -> None:
         """:raises WrongState: the session ended meanwhile"""
         self._update([self.State.AUTHORIZED], answer=None)
 
     def _finish(self, to: State, *, at: datetime, **fields: Any) -> None:
-        self._move(to, finished_at=at, face_sid=None, answer=None, due_at=None, **fields)
+        gone: dict[str, Any] = {
+            "face_sid": None,
+            "answer": None,
+            "openid_indexes": [],
+            "due_at": None,
+        }
+        self._move(to, finished_at=at, **gone, **fields)
 
     def _move(self, to: State, **fields: Any) -> None:
         self._update(self.NEXT[to], state=to, **fields)
@@ -292,20 +379,43 @@ class FaceSession(models.Model):
 
         `attempts` names the lease: a worker whose own ran out changes nothing any more.
         """
+        if not self._updating(here, **fields).make():
+            raise WrongState
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def _updating(self, here: list[State], **fields: Any) -> statements.Change:
+        stored = dict(fields)
         for name in ("face_sid", "answer"):
             if fields.get(name) is not None:
                 setattr(self, name, fields[name])
-                fields[name] = _column(name).pre_save(self, add=False)
-        mine = FaceSession.objects.filter(pk=self.pk, attempts=self.attempts)
-        if not mine.filter(state__in=here).update(**fields):
-            raise WrongState
-        self.refresh_from_db()
+                stored[name] = _column(name).pre_save(self, add=False)
+        mine = {"id": self.pk, "attempts": self.attempts}
+        return statements.changing(FaceSession, stored, where=mine, among=[("state", here)])
 
 
 def _column(name: str) -> SealedField:
     column = FaceSession._meta.get_field(name)
     assert isinstance(column, SealedField)  # noqa: S101 (the two named above are)
     return column
+
+
+def _claimed(pk: UUID) -> FaceSessionQuerySet:
+    """Return a session with what the work on it asks of the others, and no more."""
+    own = [field.name for field in FaceSession._meta.concrete_fields]
+    whole = FaceSession.objects.select_related("terminal__store", "merchant", "consent__notice")
+    return whole.only(*own, *_OTHERS).filter(pk=pk)
+
+
+def _whole(pk: UUID) -> FaceSessionQuerySet:
+    return FaceSession.objects.select_related("merchant", "patient", "consent").filter(pk=pk)
+
+
+_CLAIMED: Final = Prepared(_claimed, like=UUID(int=0))
+_WHOLE: Final = Prepared(_whole, like=UUID(int=0))
+_STATE: Final = Prepared(
+    lambda pk: FaceSession.objects.only("state").filter(pk=pk), like=UUID(int=0)
+)
 
 
 def _digests(face_sid: str) -> tuple[str, ...]:

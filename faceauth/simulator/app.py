@@ -48,6 +48,7 @@ class Simulator:
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._face_sids: Counter[str] = Counter()
+        self._spoiled: Counter[str] = Counter()
 
     @classmethod
     def fresh(cls, *, clock: Callable[[], float] = time.time) -> Self:
@@ -126,6 +127,11 @@ class Simulator:
             calls = {name: self._calls[name] for name in (AUTHINFO, USERS, CERTIFICATES)}
             return {**calls, "face_sids": dict(self._face_sids)}
 
+    def spoiled(self) -> dict[str, int]:
+        """Return how many of the answers about each face_sid a scenario spoiled, by digest."""
+        with self._lock:
+            return dict(self._spoiled)
+
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
@@ -160,15 +166,19 @@ class Simulator:
                 self._count(USERS, face_sid=face_sid)
                 sighting = self.camera.find(face_sid)
                 device_id = sighting.device_id if sighting else ""
-                return self._weathered(request, USERS, device_id=device_id)
+                return self._weathered(request, USERS, device_id=device_id, face_sid=face_sid)
         return backstage.missing()
 
-    def _weathered(self, request: Request, endpoint: str, *, device_id: str) -> Reply:
+    def _weathered(
+        self, request: Request, endpoint: str, *, device_id: str, face_sid: str = ""
+    ) -> Reply:
         spell = self.weather.at(endpoint, device_id=device_id)
         if spell is None:
             return replace(self._proper(request, endpoint, None), device_id=device_id)
         if spell.name == "slow":
             time.sleep(spell.seconds)
+        elif face_sid:
+            _count_latest(self._spoiled, face_sid, lock=self._lock)
         reply = instead(spell) or self._proper(request, endpoint, spell)
         return replace(
             reply,
@@ -189,15 +199,20 @@ class Simulator:
     def _count(self, endpoint: str, *, face_sid: str | None = None) -> None:
         with self._lock:
             self._calls[endpoint] += 1
-            if face_sid is not None:
-                self._face_sids[digest(face_sid)] += 1
-                if len(self._face_sids) > COUNTED:
-                    del self._face_sids[next(iter(self._face_sids))]
+        if face_sid is not None:
+            _count_latest(self._face_sids, face_sid, lock=self._lock)
 
 
 def digest(face_sid: str) -> str:
     """Return the name under which calls for `face_sid` are counted."""
     return hashlib.sha256(face_sid.encode()).hexdigest()[:16]
+
+
+def _count_latest(counts: Counter[str], face_sid: str, *, lock: threading.Lock) -> None:
+    with lock:
+        counts[digest(face_sid)] += 1
+        if len(counts) > COUNTED:
+            del counts[next(iter(counts))]
 
 
 def _told(spell: Spell, verdict: str) -> str:

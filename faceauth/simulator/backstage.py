@@ -26,6 +26,9 @@ class Stage(Protocol):
     def requests(self) -> dict[str, Any]:
         """Return how often each endpoint was called."""
 
+    def spoiled(self) -> dict[str, int]:
+        """Return how many answers about each face_sid a scenario spoiled."""
+
 
 def answer(request: Request, stage: Stage) -> Reply:
     """Answer one request for the page, or for what is behind /_sim/."""
@@ -54,6 +57,8 @@ def _shown(path: str, stage: Stage, *, after: str) -> Reply:
             content: Any = _cast()
         case "/_sim/requests":
             content = stage.requests()
+        case "/_sim/spoiled":
+            content = stage.spoiled()
         case "/_sim/scenario":
             content = [spell.told() for spell in stage.weather.active()]
         case "/_sim/state":

@@ -18,6 +18,7 @@ from faceauth.wechat.errors import (
 from faceauth.wechat.identity import Answer, Credential
 from faceauth.wechat.keys import Decryptor
 from faceauth.wechat.parties import Device, Party
+from faceauth.wechat.repeating import Attempt
 from faceauth.wechat.signing import LocalSigner, RemoteSigner
 from faceauth.wechat.v3 import FACE_SID, Identity, Membership
 from faceauth.wechat.verifying import Verifier
@@ -27,6 +28,7 @@ __all__ = [
     "Answer",
     "AsyncAuthinfoClient",
     "AsyncIdentityClient",
+    "Attempt",
     "Authinfo",
     "AuthinfoClient",
     "Credential",

@@ -16,7 +16,8 @@ from faceauth.wechat.hosts import Hosts
 from faceauth.wechat.identity import Answer, Credential, IdentityCalls
 from faceauth.wechat.keys import Decryptor
 from faceauth.wechat.parties import Device, Party
-from faceauth.wechat.repeating import abegin, begin
+from faceauth.wechat.permitting import Permit, anywhere
+from faceauth.wechat.repeating import Watch, abegin, begin, unwatched
 from faceauth.wechat.verifying import Verifier
 
 PAYAPP = "https://payapp.weixin.qq.com"
@@ -37,9 +38,12 @@ class _Authinfo:
         sign_type: v2.SignType = "HMAC-SHA256",
         base_url: str = PAYAPP,
         transport: Transport | None = None,
+        permit: Permit = anywhere,
+        watch: Watch = unwatched,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hosts = Hosts(base_url, transport=transport)
+        self._hosts = Hosts(base_url, transport=transport, permit=permit)
+        self._watch = watch
         self._call = AuthinfoCall(party, key, sign_type=sign_type, hosts=self._hosts, clock=clock)
 
 
@@ -47,7 +51,8 @@ class AuthinfoClient(_Authinfo):
     """
     Turns a terminal's rawdata into an authinfo; threads may share one.
 
-    `key` is the APIv2 key, the 服务商's in partner mode; `clock` gives Unix seconds.
+    `key` is the APIv2 key, the 服务商's in partner mode; `clock` gives Unix seconds. `permit` is
+    asked before anything goes to a host, and `watch` told of every attempt.
 
     :raises ValueError: the key is not of 32 characters
     """
@@ -59,7 +64,11 @@ class AuthinfoClient(_Authinfo):
         :raises ValueError: a field breaks WeChat's limits; names the field alone
         :raises Unavailable, Rejected, Untrusted:
         """
-        return begin(lambda: self._call.fetch(device, rawdata=rawdata), budget=AUTHINFO_BUDGET)
+        return begin(
+            lambda: self._call.fetch(device, rawdata=rawdata),
+            budget=AUTHINFO_BUDGET,
+            watch=self._watch,
+        )
 
     def close(self) -> None:
         """Let the connections go."""
@@ -76,7 +85,9 @@ class AsyncAuthinfoClient(_Authinfo):
         :raises ValueError, Unavailable, Rejected, Untrusted:
         """
         return await abegin(
-            lambda: self._call.fetch(device, rawdata=rawdata), budget=AUTHINFO_BUDGET
+            lambda: self._call.fetch(device, rawdata=rawdata),
+            budget=AUTHINFO_BUDGET,
+            watch=self._watch,
         )
 
     async def aclose(self) -> None:
@@ -96,9 +107,12 @@ class _Identity:
         base_url: str = API,
         fallback_url: str = "",
         transport: Transport | None = None,
+        permit: Permit = anywhere,
+        watch: Watch = unwatched,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hosts = Hosts(base_url, fallback_url, transport=transport)
+        self._hosts = Hosts(base_url, fallback_url, transport=transport, permit=permit)
+        self._watch = watch
         self._signer = credential.signer
         self._decryptor = decryptor
         self._calls = IdentityCalls(
@@ -134,7 +148,8 @@ class IdentityClient(_Identity):
 
     `credential` is the 服务商's in partner mode, and `sub_serial_no` then the serial of the
     hospital's own API certificate, whose key is in `decryptor`. `fallback_url` is asked when
-    the network to the first host fails. `clock` gives Unix seconds.
+    the network to the first host fails. `clock` gives Unix seconds. `permit` is asked before
+    anything goes to a host, and `watch` told of every attempt.
 
     :raises ValueError: partner mode without a sub_serial_no
     """
@@ -147,7 +162,9 @@ class IdentityClient(_Identity):
         :raises Unavailable, Rejected, Untrusted:
         """
         return begin(
-            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"), budget=IDENTITY_BUDGET
+            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"),
+            budget=IDENTITY_BUDGET,
+            watch=self._watch,
         )
 
     def ask_union(self, token: str) -> Answer:
@@ -158,7 +175,9 @@ class IdentityClient(_Identity):
         :raises Unavailable, Rejected, Untrusted:
         """
         return begin(
-            lambda: self._calls.ask(token, info_type="ASK_UNIONID"), budget=IDENTITY_BUDGET
+            lambda: self._calls.ask(token, info_type="ASK_UNIONID"),
+            budget=IDENTITY_BUDGET,
+            watch=self._watch,
         )
 
     def close(self) -> None:
@@ -177,7 +196,9 @@ class AsyncIdentityClient(_Identity):
         :raises ValueError, Unavailable, Rejected, Untrusted:
         """
         return await abegin(
-            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"), budget=IDENTITY_BUDGET
+            lambda: self._calls.ask(face_sid, info_type="ASK_REAL_NAME"),
+            budget=IDENTITY_BUDGET,
+            watch=self._watch,
         )
 
     async def ask_union(self, token: str) -> Answer:
@@ -187,7 +208,9 @@ class AsyncIdentityClient(_Identity):
         :raises ValueError, Unavailable, Rejected, Untrusted:
         """
         return await abegin(
-            lambda: self._calls.ask(token, info_type="ASK_UNIONID"), budget=IDENTITY_BUDGET
+            lambda: self._calls.ask(token, info_type="ASK_UNIONID"),
+            budget=IDENTITY_BUDGET,
+            watch=self._watch,
         )
 
     async def aclose(self) -> None:

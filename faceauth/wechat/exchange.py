@@ -1,15 +1,15 @@
 """One request out, one bounded answer back; what the network does wrong becomes a fact."""
 
 import asyncio
-import re
 import threading
 import time
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 import httpx
 
+from faceauth.wechat.advice import seconds_to_wait
 from faceauth.wechat.errors import Unavailable, Untrusted
+from faceauth.wechat.permitting import Forbidden, Permit, anywhere, demand
 from faceauth.wechat.punctual import PunctualTransport, deadline
 
 TIMEOUT = httpx.Timeout(5.0, connect=3.0, pool=3.0)  # seconds
@@ -20,10 +20,7 @@ USER_AGENT = f"face-onboarding httpx/{httpx.__version__}"
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=50.0)
 
 # asyncio lets a broken TLS record through as it is, and every resolver a name it cannot spell.
-LONGEST_WAIT = 86_400.0  # seconds; a date further off is no advice
-
 _FAILURES = (httpx.HTTPError, OSError, UnicodeError)
-_SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
 _WAITS = TIMEOUT.as_dict()
 
 
@@ -39,6 +36,11 @@ class Reply:
     def request_id(self) -> str:
         """WeChat's name for this exchange, as it came."""
         return self.headers.get("request-id", "")
+
+    @property
+    def wait(self) -> float | None:
+        """The seconds it asks us to wait, if it does."""
+        return seconds_to_wait(self.headers.get("retry-after", ""))
 
     @property
     def is_failure_of_theirs(self) -> bool:
@@ -78,9 +80,13 @@ class Channel:
     """
 
     def __init__(
-        self, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None
+        self,
+        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+        *,
+        permit: Permit = anywhere,
     ) -> None:
         self._lock = threading.Lock()
+        self._permit = permit
         self._sync = transport if isinstance(transport, httpx.BaseTransport) else None
         self._async = transport if isinstance(transport, httpx.AsyncBaseTransport) else None
 
@@ -89,11 +95,12 @@ class Channel:
         Send `request` and return the whole answer, whatever its status.
 
         :param until: on the monotonic clock; no wait goes beyond, nor beyond `PATIENCE`
-        :raises Unavailable: unreachable, timeout, network, busy
+        :raises Unavailable: unreachable, timeout, network, busy, egress
         :raises Untrusted: too_large
         """
         transport = self._opened()
         try:
+            demand(self._permit, request.url)
             with deadline(min(until, time.monotonic() + PATIENCE)):
                 return _receive(transport.handle_request(request))
         except _FAILURES as exc:
@@ -105,11 +112,12 @@ class Channel:
         """
         Do as `send` does, under asyncio.
 
-        :raises Unavailable: unreachable, timeout, network, busy
+        :raises Unavailable: unreachable, timeout, network, busy, egress
         :raises Untrusted: too_large
         """
         transport = self._aopened()
         try:
+            demand(self._permit, request.url)
             async with asyncio.timeout(min(until - time.monotonic(), PATIENCE)):
                 return await _areceive(await transport.handle_async_request(request))
         except _FAILURES as exc:
@@ -176,6 +184,8 @@ def _gather(body: bytearray, chunk: bytes) -> None:
 
 def _fact(exc: Exception) -> str:
     match exc:
+        case Forbidden():
+            return "egress"  # nothing was looked up or sent, and nothing is wrong with the host
         case httpx.PoolTimeout():
             return "busy"  # all our own connections are: it says nothing of the host
         case httpx.ConnectError() | httpx.ConnectTimeout() | UnicodeError():
@@ -183,15 +193,3 @@ def _fact(exc: Exception) -> str:
         case httpx.TimeoutException() | TimeoutError():
             return "timeout"
     return "network"
-
-
-def seconds_to_wait(reply: Reply) -> float | None:
-    """Return the wait that `Retry-After` names, in seconds or as a date (RFC 9110, 10.2.3)."""
-    wait = reply.headers.get("retry-after", "")
-    if _SECONDS.fullmatch(wait):
-        return float(wait)
-    try:
-        until = parsedate_to_datetime(wait).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(until - time.time(), 0.0), LONGEST_WAIT)

@@ -16,7 +16,8 @@ from faceauth.wechat.errors import (
     internal_number,
     plain_id,
 )
-from faceauth.wechat.exchange import Channel, Reply, seconds_to_wait
+from faceauth.wechat.exchange import Channel, Reply
+from faceauth.wechat.permitting import Permit, anywhere
 from faceauth.wechat.steps import Ask, Steps
 
 # What WeChat refuses because of us, by its own code or the internal number in the Request-ID.
@@ -53,9 +54,10 @@ class Hosts:
         self,
         *urls: str,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+        permit: Permit = anywhere,
     ) -> None:
         self._hosts = [Host(url.rstrip("/")) for url in urls if url]
-        self.channel = Channel(transport)
+        self.channel = Channel(transport, permit=permit)
 
     def ask(self, target: str, request_to: Callable[[str], httpx.Request]) -> Steps[Reply]:
         """
@@ -105,12 +107,12 @@ def _failure(reply: Reply) -> WeChatError | None:
 
 def _named(reply: Reply, code: str) -> WeChatError:
     if reply.status == httpx.codes.ACCEPTED:  # "repeat the same request"
-        return Unavailable("http_202", retry_after=seconds_to_wait(reply))
+        return Unavailable("http_202", retry_after=reply.wait)
     number = internal_number(plain_id(reply.request_id))
     if reply.status == httpx.codes.TOO_MANY_REQUESTS or {code, number} & _TOO_OFTEN:
-        return Unavailable("http_429", retry_after=seconds_to_wait(reply))
+        return Unavailable("http_429", retry_after=reply.wait)
     if reply.is_failure_of_theirs:
-        return Unavailable("http_5xx", retry_after=seconds_to_wait(reply))
+        return Unavailable("http_5xx", retry_after=reply.wait)
     code = code or f"HTTP_{reply.status}"
     if fact := _OURS.get(number) or _OURS.get(code):
         return Misconfigured(code, fact=fact)

@@ -23,8 +23,9 @@ from http_message_signatures.resolvers import MappingKeyResolver
 
 from faceauth.wechat.breaker import Breaker
 from faceauth.wechat.errors import Misconfigured, Unavailable, Untrusted, WeChatError
-from faceauth.wechat.exchange import Channel, Reply, compose, seconds_to_wait
+from faceauth.wechat.exchange import Channel, Reply, compose
 from faceauth.wechat.keys import private_key, rsa_private_key, strict_base64
+from faceauth.wechat.permitting import Permit, anywhere
 from faceauth.wechat.steps import Ask, Steps
 
 TAG = "wechat-signing-v1"
@@ -105,6 +106,7 @@ class RemoteSigner:
         key_id: str,
         private_key_pem: bytes,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+        permit: Permit = anywhere,
         clock: Callable[[], float] = time.time,
     ) -> None:
         key = private_key(private_key_pem)
@@ -123,7 +125,7 @@ class RemoteSigner:
             key_resolver=MappingKeyResolver(public_keys={}, private_keys={key_id: key}),
         )
         self._breaker = Breaker()
-        self._channel = Channel(transport)
+        self._channel = Channel(transport, permit=permit)
 
     def sign(self, message: bytes) -> Steps[Signature]:
         """
@@ -156,9 +158,9 @@ class RemoteSigner:
         reply = yield Ask(self._channel, self._request(message))
         assert reply is not None  # noqa: S101 - every Ask is answered with one
         if reply.is_failure_of_theirs:
-            raise Unavailable("http_5xx", retry_after=seconds_to_wait(reply))
+            raise Unavailable("http_5xx", retry_after=reply.wait)
         if reply.status == httpx.codes.TOO_MANY_REQUESTS:
-            raise Unavailable("http_429", retry_after=seconds_to_wait(reply))
+            raise Unavailable("http_429", retry_after=reply.wait)
         return reply
 
     def _request(self, message: bytes) -> httpx.Request:

@@ -50,7 +50,8 @@ class AdminNetworks:
 
 
 def _record(address: str) -> None:
-    missed = flood.admit(f"address:{lockout.network_of(address)}")
+    source = f"address:{lockout.network_of(address)}"
+    missed = flood.admit(source, Action.ADDRESS_DENIED, by=UNKNOWN)
     if missed is None:
         return
     with transaction.atomic():

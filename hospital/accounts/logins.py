@@ -41,7 +41,8 @@ def _failed(credentials: dict[str, Any], factor: str = "password", **_kwargs: An
     # What was typed is not recorded: people type passwords into the wrong box.
     known = lockout.account_of(str(credentials.get("username", "")))
     network = lockout.network_of(tracing.current().ip)
-    missed = flood.admit(f"login:{network}:{known.pk if known else '-'}")
+    source = f"login:{network}:{known.pk if known else '-'}"
+    missed = flood.admit(source, Action.LOGIN_FAILED, by=UNKNOWN, on=known)
     if missed is None:
         return
     with transaction.atomic():

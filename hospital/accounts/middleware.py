@@ -1,14 +1,13 @@
 """What every page of staff's shares: how a login ends, doors that did not open, acts undone."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import PermissionDenied
-from django.db import Error, transaction
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,7 +17,7 @@ from django.utils.cache import patch_cache_control
 from hospital import api
 from hospital.accounts import passwords, sessions
 from hospital.accounts.models import Staff
-from hospital.audit import flood, undone
+from hospital.audit import aborting, flood, undone
 from hospital.audit.actions import Action
 from hospital.audit.recording import UNKNOWN, record
 from hospital.errors import TrailUnavailable, Unavailable
@@ -101,7 +100,8 @@ class ShutDoors:
         with undone.watched() as acts:
             response = self.get_response(request)
         if acts and response.status_code >= FAILED:
-            _record_abort(request, response, acts)
+            actor = getattr(getattr(request, "user", None), "actor", UNKNOWN)
+            aborting.note(acts, by=actor, route=_route(request), code=_code(response))
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -128,7 +128,7 @@ def _end_if_over(request: HttpRequest) -> None:
 
 
 def _record_denial(request: HttpRequest, staff: Staff) -> None:
-    missed = flood.admit(f"shut:{staff.pk}")
+    missed = flood.admit(f"shut:{staff.pk}", Action.ACCESS_DENIED, by=staff)
     if missed is None:
         return
     with transaction.atomic():
@@ -139,27 +139,6 @@ def _record_denial(request: HttpRequest, staff: Staff) -> None:
             at=timezone.now(),
             outcome="denied",
             route=_route(request),
-            suppressed=missed,
-        )
-
-
-def _record_abort(request: HttpRequest, response: HttpResponse, acts: list[str]) -> None:
-    """Record what was recorded and then rolled back, now that nothing can roll this back."""
-    actor = getattr(getattr(request, "user", None), "actor", UNKNOWN)
-    missed = flood.admit(f"abort:{actor.id}:{_route(request)}")
-    if missed is None:
-        return
-    # If not even that can be recorded: the answer says already that nothing was done.
-    with suppress(TrailUnavailable, Error), transaction.atomic():
-        record(
-            Action.REQUEST_ABORT,
-            by=actor,
-            on=None,
-            at=timezone.now(),
-            outcome="failed",
-            route=_route(request),
-            code=_code(response),
-            actions=set(acts),
             suppressed=missed,
         )
 

@@ -15,10 +15,16 @@ _SATURDAY: Final = 5  # of date.weekday()
 
 def end_of_next(at: datetime) -> datetime:
     """Return the last moment of the first working day after the one of `at`, local time."""
-    day = timezone.localtime(at).date() + timedelta(days=1)
-    while not _is_working(day):
-        day += timedelta(days=1)
+    day = after(timezone.localdate(at), 1)
     return datetime.combine(day, time.max, timezone.get_current_timezone())
+
+
+def after(day: date, days: int) -> date:
+    """Return the working day that is so many working days after `day`, which does not count."""
+    while days > 0:
+        day += timedelta(days=1)
+        days -= _is_working(day)
+    return day
 
 
 def _is_working(day: date) -> bool:

@@ -1,13 +1,28 @@
 """
 The vocabulary: every act the trail knows, and the facts it may state about it.
 
-A fact that is not listed is refused, so a name cannot slip in through a new keyword.
-Tags are for ever: a retired one stays here as a comment.
+A fact that is not listed is refused, so a name cannot slip in through a new keyword, and so is one
+that is not what a fact of its name is (`facts`). Tags are for ever: a retired one stays here as a
+comment.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
+
+from hospital.audit.facts import (
+    FACTS,
+    Shape,
+    digests,
+    flag,
+    ident,
+    keys,
+    number,
+    scalar,
+    word,
+)
 
 # With which outcomes an act tells of rows that changed together with it.
 NOTHING: Final[frozenset[str]] = frozenset()  # a look, a refusal, a report
@@ -28,7 +43,7 @@ class Kind:
 
     tag: str
     label: str
-    facts: frozenset[str] = frozenset()
+    facts: Mapping[str, Shape] = field(default_factory=dict, hash=False)
     severity: Severity = Severity.INFO
     needs_reason: bool = False
     changes: frozenset[str] = DONE
@@ -41,8 +56,11 @@ def _kind(
     severity: Severity = Severity.INFO,
     needs_reason: bool = False,
     changes: frozenset[str] = DONE,
+    **otherwise: Shape,
 ) -> Kind:
-    return Kind(tag, label, frozenset(facts), severity, needs_reason, changes)
+    """:param otherwise: facts that are something else here than of other actions"""
+    shapes = {name: FACTS[name] for name in facts} | otherwise
+    return Kind(tag, label, MappingProxyType(shapes), severity, needs_reason, changes)
 
 
 class Action(enum.Enum):
@@ -129,16 +147,21 @@ class Action(enum.Enum):
         severity=Severity.WARNING,
     )
     POLICY_CHANGE = _kind(
-        "policy.change", "修改安全策略", "key", "before", "after", severity=Severity.WARNING
+        "policy.change",
+        "修改安全策略",
+        "key",
+        severity=Severity.WARNING,
+        before=number,
+        after=number,
     )
     POLICY_REJECT = _kind(
         "policy.change_rejected",
         "拒绝越过底线的安全策略",
         "key",
-        "value",
         "source",
         severity=Severity.ALERT,
         changes=NOTHING,
+        value=scalar,
     )
     ADDRESS_DENIED = _kind(
         "access.address_denied",
@@ -230,7 +253,13 @@ class Action(enum.Enum):
     NOTICE_CREATE = _kind("notice.create", "起草告知书")
     NOTICE_CHANGE = _kind("notice.change", "修改告知书草稿", "fields", "version")
     NOTICE_ENFORCE = _kind(
-        "notice.enforce", "告知书生效", "version", "digest", severity=Severity.NOTICE
+        "notice.enforce",
+        "告知书生效",
+        "version",
+        "digest",
+        "digest_sm3",
+        "proposal",
+        severity=Severity.NOTICE,
     )
     AUTHINFO_ISSUE = _kind(
         "authinfo.issue", "签发调用凭证", "cached", "expires_in", changes=NOTHING
@@ -254,6 +283,7 @@ class Action(enum.Enum):
         "notice_digest",
         "purposes",
         "consent",
+        "on_request",
     )
     SESSION_REFUSE = _kind(
         "session.refuse",
@@ -263,12 +293,16 @@ class Action(enum.Enum):
         "notice_digest",
         "purposes",
         "consent",
+        "on_request",
+        "code",
     )
+    SESSION_NOT_ASKED = _kind("session.not_asked", "近期不同意，未再询问", "code")
     SESSION_SEE = _kind("session.see", "识别人脸")
     SESSION_RECOGNISE = _kind(
         "session.recognise",
         "识别为已建档患者",
         "patient",
+        "consent",
         "known_by",
         "code",
         "wechat_fact",
@@ -322,11 +356,20 @@ class Action(enum.Enum):
         severity=Severity.NOTICE,
         changes=NOTHING,
     )
+    WORKER_RESTART = _kind(
+        "worker.restart",
+        "后台进程停滞，已自行重启",
+        "seconds",
+        "count",
+        severity=Severity.WARNING,
+        changes=NOTHING,
+    )
     # Patients
     PATIENT_ONBOARD = _kind(
         "patient.onboard",
         "建档",
         "session",
+        "consent",
         "is_new",
         "document_type",
         "identity",
@@ -367,11 +410,11 @@ class Action(enum.Enum):
         "人工登记",
         "cause",
         "evidence",
-        "guardian",
         "document_type",
         "session",
         "patient",
         severity=Severity.NOTICE,
+        guardian=flag,  # that one agreed
     )
     REGISTRATION_DECIDE = _kind(
         "registration.decide",
@@ -401,9 +444,11 @@ class Action(enum.Enum):
         "correction.decide", "复核更正申请", "decision", "patient", severity=Severity.NOTICE
     )
     WECHAT_ACCOUNT_MOVE = _kind(
-        "patient.wechat_account_move", "微信账号改属他人", "before", severity=Severity.WARNING
+        "patient.wechat_account_move", "微信账号改属他人", severity=Severity.WARNING, before=ident
     )
-    PATIENT_VIEW = _kind("patient.view", "查看患者（脱敏）", "count", "subjects", changes=NOTHING)
+    PATIENT_VIEW = _kind(
+        "patient.view", "查看患者（脱敏）", "count", "subjects", "shown", changes=NOTHING
+    )
     PATIENT_SEARCH = _kind(
         "patient.search",
         "查找患者",
@@ -411,9 +456,196 @@ class Action(enum.Enum):
         "opened",
         "count",
         "subjects",
+        "shown",
         "suppressed",
         changes=NOTHING,
     )
+    PATIENT_RESTRICT = _kind(
+        "patient.restrict", "限制处理", "code", "request", severity=Severity.WARNING
+    )
+    PATIENT_RELEASE = _kind(
+        "patient.release", "解除限制处理", "code", "request", severity=Severity.WARNING
+    )
+    PATIENT_THIN = _kind("patient.thin", "移交后精简档案", "handoff", severity=Severity.NOTICE)
+    PATIENT_UNLINK_WECHAT = _kind(
+        "patient.unlink_wechat", "删除微信账号关联", "code", "count", severity=Severity.NOTICE
+    )
+    # Consent
+    CONSENT_WITHDRAW = _kind(
+        "consent.withdraw",
+        "撤回同意",
+        "patient",
+        "terminal",
+        "session",
+        "purposes",
+        severity=Severity.WARNING,
+    )
+    CONSENT_GUARDIAN = _kind(
+        "consent.guardian",
+        "监护人同意",
+        "patient",
+        "guardian",
+        "evidence",
+        "notice_version",
+        "notice_digest",
+        "purposes",
+        severity=Severity.NOTICE,
+    )
+    CONSENT_VIEW = _kind(
+        "consent.view", "查看同意记录", "count", "subjects", "shown", changes=NOTHING
+    )
+    # What is kept, and how long
+    RETENTION_CHANGE = _kind(
+        "retention.change",
+        "修改保存期限",
+        "category",
+        "proposal",
+        severity=Severity.ALERT,
+        before=number,
+        after=number,
+    )
+    RETENTION_SWEEP = _kind(
+        "retention.sweep",
+        "到期清理",
+        "category",
+        "count",
+        "held",
+        "run",
+        "table",
+        severity=Severity.NOTICE,
+        rows=keys,
+    )
+    HOLD_PLACE = _kind(
+        "hold.place", "依法保全", "patient", "until", "proposal", severity=Severity.WARNING
+    )
+    HOLD_LIFT = _kind(
+        "hold.lift", "解除保全", "patient", "code", "proposal", severity=Severity.WARNING
+    )
+    # Rights
+    RIGHTS_OPEN = _kind(
+        "rights.open",
+        "受理权利请求",
+        "kind",
+        "patient",
+        "applicant",
+        "due",
+        severity=Severity.NOTICE,
+    )
+    RIGHTS_VERIFY = _kind(
+        "rights.verify",
+        "核验申请人身份",
+        "evidence",
+        "ground_shown",
+        severity=Severity.NOTICE,
+    )
+    RIGHTS_ANSWER = _kind(
+        "rights.answer",
+        "答复权利请求",
+        "kind",
+        "patient",
+        "decision",
+        "code",
+        severity=Severity.NOTICE,
+    )
+    RIGHTS_COPY = _kind(
+        "rights.copy", "制作个人信息副本", "patient", "sha256", severity=Severity.WARNING
+    )
+    RIGHTS_FETCH = _kind(
+        "rights.fetch", "领取个人信息副本", "patient", "sha256", severity=Severity.WARNING
+    )
+    RIGHTS_COPY_GONE = _kind("rights.copy_gone", "删除个人信息副本", "code")
+    RIGHTS_LATE = _kind("rights.late", "权利请求逾期未答复", "kind", severity=Severity.ALERT)
+    # Erasure
+    ERASURE_DECIDE = _kind(
+        "erasure.decide",
+        "决定删除个人信息",
+        "patient",
+        "cause",
+        "proposal",
+        "request",
+        "hours",
+        severity=Severity.ALERT,
+    )
+    ERASURE_CANCEL = _kind(
+        "erasure.cancel", "取消删除", "patient", "code", severity=Severity.WARNING
+    )
+    ERASURE_STEP = _kind(
+        "erasure.step", "删除个人信息", "erasure", "step", "count", severity=Severity.WARNING
+    )
+    ERASURE_REPLAY = _kind(
+        "erasure.replay",
+        "恢复备份后重做删除",
+        "count",
+        "place",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    # To whom what was given
+    DISCLOSE = _kind(
+        "disclosure.note",
+        "对外提供",
+        "recipient",
+        "purpose",
+        "fields",
+        "count",
+        "patient",
+        severity=Severity.NOTICE,
+    )
+    HANDOFF_OWE = _kind("handoff.owe", "待移交 HIS", "handoff")
+    HANDOFF_DONE = _kind(
+        "handoff.done", "HIS 已确认", "patient", "attempt", "disclosure", severity=Severity.NOTICE
+    )
+    HANDOFF_FAIL = _kind(
+        "handoff.fail",
+        "移交 HIS 失败",
+        "patient",
+        "code",
+        "attempt",
+        "is_final",
+        severity=Severity.WARNING,
+        changes=EITHER_WAY,
+    )
+    HANDOFF_REPLAY = _kind("handoff.replay", "重新移交 HIS", "patient", severity=Severity.NOTICE)
+    # Assessment and incidents
+    ASSESSMENT_APPROVE = _kind(
+        "assessment.approve",
+        "批准影响评估",
+        "digest",
+        "notice_version",
+        "days",
+        severity=Severity.WARNING,
+    )
+    ASSESSMENT_END = _kind("assessment.end", "影响评估失效", "code", severity=Severity.ALERT)
+    SCALE_REACHED = _kind(
+        "scale.reached",
+        "个人信息规模提醒",
+        "count",
+        "limit",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    INCIDENT_OPEN = _kind(
+        "incident.open", "登记安全事件", "kind", "is_drill", severity=Severity.ALERT
+    )
+    INCIDENT_CLASSIFY = _kind(
+        "incident.classify", "安全事件定级", "level", "before", severity=Severity.ALERT
+    )
+    INCIDENT_QUERY = _kind(
+        "incident.query",
+        "查询受影响患者",
+        "count",
+        "patient",
+        "staff",
+        "terminal",
+        severity=Severity.WARNING,
+        start=word,
+        end=word,
+    )
+    INCIDENT_NOTIFY = _kind("incident.notify", "报告安全事件", "recipient", severity=Severity.ALERT)
+    INCIDENT_LATE = _kind(
+        "incident.late", "安全事件逾期未报告", "recipient", "code", severity=Severity.ALERT
+    )
+    INCIDENT_CLOSE = _kind("incident.close", "关闭安全事件", severity=Severity.ALERT)
     # Keys
     KEYS_ROTATE_BEGIN = _kind(
         "keys.rotate_begin",
@@ -540,6 +772,16 @@ class Action(enum.Enum):
         "campus",
         "clearance",
         "epoch",
+        "category",
+        "value",
+        "patient",
+        "request",
+        "linked",
+        "until",
+        "hold",
+        "notice",
+        "digest",
+        "backup",
         severity=Severity.WARNING,
         needs_reason=True,
     )
@@ -568,11 +810,11 @@ class Action(enum.Enum):
         "start",
         "end",
         "count",
-        "sha256",
         "proposal",
         "asked_by",
         "approved_by",
         severity=Severity.ALERT,
+        sha256=digests,
     )
     AUDIT_REDACT = _kind(
         "audit.redact",
@@ -585,7 +827,7 @@ class Action(enum.Enum):
         severity=Severity.ALERT,
     )
     FINDING_RAISE = _kind(
-        "finding.raise", "审计发现", "kind", "count", "subjects", severity=Severity.WARNING
+        "finding.raise", "审计发现", "kind", "count", severity=Severity.WARNING, subjects=keys
     )
     FINDING_SETTLE = _kind(
         "finding.settle", "处置审计发现", "kind", "decision", severity=Severity.NOTICE
@@ -598,6 +840,57 @@ class Action(enum.Enum):
     )
     FORWARD_RESET = _kind(
         "forward.reset", "重新外发留痕", "sink", "start", severity=Severity.WARNING
+    )
+    # Backups
+    BACKUP_MAKE = _kind(
+        "backup.make",
+        "备份",
+        "backup",
+        "digest",
+        "size",
+        "rows",
+        "total",
+        "root",
+        severity=Severity.NOTICE,
+        changes=NOTHING,
+    )
+    BACKUP_FAIL = _kind("backup.fail", "备份失败", "code", severity=Severity.ALERT, changes=NOTHING)
+    BACKUP_EXPIRE = _kind(
+        "backup.expire", "备份到期删除", "count", severity=Severity.NOTICE, changes=NOTHING
+    )
+    BACKUP_RESTORE = _kind(
+        "backup.restore",
+        "恢复备份",
+        "backup",
+        "digest",
+        "first",
+        "second",
+        "proposal",
+        "asked_by",
+        "approved_by",
+        "rows",
+        "erasures",
+        "findings",
+        "total",
+        "root",
+        severity=Severity.ALERT,
+        changes=NOTHING,
+    )
+    BACKUP_DRILL = _kind(
+        "backup.drill",
+        "恢复演练",
+        "backup",
+        "digest",
+        "first",
+        "second",
+        "seconds",
+        "rows",
+        "erasures",
+        "findings",
+        "total",
+        "code",
+        severity=Severity.NOTICE,
+        changes=NOTHING,
     )
     # Evidence
     EVIDENCE_COLLECT = _kind(

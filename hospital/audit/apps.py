@@ -17,13 +17,14 @@ class AuditConfig(AppConfig):
             key_destruction,
             proposing,
             recording,
+            restores,
         )
         from hospital.audit.forwarding import checks  # noqa: F401, PLC0415 (registers itself)
         from hospital.audit.guards import transactions  # noqa: PLC0415
         from hospital.audit.keeping import pruning, redacting  # noqa: PLC0415
 
         recording.mac("")  # an unusable key stops the start, not the first patient
-        for kind in (pruning.KIND, redacting.KIND, key_destruction.KIND):
+        for kind in (pruning.KIND, redacting.KIND, key_destruction.KIND, restores.KIND):
             proposing.register(kind)
         connection_created.connect(transactions.number_transactions)
         pre_migrate.connect(_unguard, sender=self)

@@ -28,9 +28,10 @@ def guarded(databases: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     if "default" not in (databases or ()):
         return []
     kind = Warning if settings.DEPLOY_LEVEL == "demo" else Error
+    hint = "见 docs/audit-database.md：数据库账号"
     try:
         return [
-            kind(f"数据库防护{fault}", hint="见 docs/audit.md：数据库账号", id="audit.E002")
+            kind(f"数据库防护{fault}", hint=hint, id="audit.E002")
             for fault in guards.drift(connection)
         ]
     except DatabaseError:  # before the tables are made

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
+from hospital import statements
 from hospital.audit.kept import Commitment
 
 SALT_BYTES: Final = 32
@@ -22,10 +23,15 @@ _DOMAIN: Final = b"hospital.audit/commitment/v1\0"
 
 def commit(value: bytes | str, *, subject: UUID) -> str:
     """Return the digest, in hex, and keep its salt until `subject` is forgotten."""
+    made = commitment(value, subject=subject)
+    statements.insert(made)
+    return made.digest
+
+
+def commitment(value: bytes | str, *, subject: UUID) -> Commitment:
+    """Return the digest, in hex, and its salt, for who writes them with the event."""
     salt = secrets.token_bytes(SALT_BYTES)
-    digest = _digest(salt, value)
-    Commitment.objects.create(digest=digest, subject=subject, salt=salt)
-    return digest
+    return Commitment(digest=_digest(salt, value), subject=subject, salt=salt)
 
 
 def opens(digest: str, value: bytes | str) -> bool | None:

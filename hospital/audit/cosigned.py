@@ -44,12 +44,12 @@ class Cosigned:
         """:param since: checkpoints over fewer events are not asked about"""
         self._verifiers = [one for one in verifiers if one.is_witness]
         self._late = Late(since=since) if self._verifiers else None
-        self._ahead: list[Note] = []  # not looked at yet
+        self._ahead: list[str] = []  # not looked at yet
         self._has_seen = self._is_last = False
         self._when: datetime | None = None
 
-    def see(self, note: Note) -> None:
-        """Take the note of the next checkpoint."""
+    def see(self, note: str) -> None:
+        """Take the text of the next checkpoint's note."""
         self._has_seen = True
         self._ahead.append(note)
         if len(self._ahead) == _AT_ONCE:
@@ -75,13 +75,17 @@ class Cosigned:
                 break
         self._ahead.clear()
 
-    def _signed_at(self, note: Note) -> datetime | None:
-        if self._late is None:
-            return None
+    def _signed_at(self, text: str) -> datetime | None:
         when = None
-        for signed in self._late.with_each(note):
+        for signed in self._notes(text):
             for witness in self._verifiers:
                 with suppress(BadNote):
                     seconds = signed.verify(witness) or 0
                     when = EPOCH + timedelta(seconds=min(seconds, _LATEST))
         return when
+
+    def _notes(self, text: str) -> Iterator[Note]:
+        if self._late is None:
+            return
+        with suppress(BadNote):
+            yield from self._late.with_each(Note.parse(text))

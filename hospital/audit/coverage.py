@@ -38,6 +38,7 @@ _EXEMPT: Final = {
     "audit.commitment": "salts: written with the event that commits, erased with the subject",
     "audit.forwarded": "how far a receiver is; changes with every batch",
     "audit.export": "its progress changes all the time; each step that matters is on record",
+    "audit.exportpart": "its export states what it is by a digest, which is on record",
 }
 
 
@@ -135,6 +136,11 @@ def covered() -> Iterator[Coverage]:
     """Return what is declared to be recorded, in the order of the tables' names."""
     found = [one for one in _DECLARED.values() if isinstance(one, Coverage)]
     yield from sorted(found, key=lambda one: one.table)
+
+
+def is_covered(model: type[models.Model]) -> bool:
+    """Whether the rows of this model answer to the trail."""
+    return isinstance(_DECLARED.get(model), Coverage)
 
 
 def undeclared() -> list[str]:

@@ -10,7 +10,7 @@ class Export(models.Model):
     """
     One request for a copy, and what became of it.
 
-    Retention: the row with the trail; the file is gone once taken, or after a day.
+    Retention: the row with the trail; its parts are gone once taken, or after a day.
     """
 
     class Kind(models.TextChoices):
@@ -46,7 +46,8 @@ class Export(models.Model):
     total = models.BigIntegerField("总数", default=0)
     done = models.BigIntegerField("已处理", default=0)
     rows = models.BigIntegerField("记录数", default=0)
-    lease_until = models.DateTimeField("占用至", null=True)  # of the worker that makes it
+    # Of the worker that makes it; once taken, of the web process that sends it.
+    lease_until = models.DateTimeField("占用至", null=True)
     attempts = models.PositiveSmallIntegerField("尝试次数", default=0)
     problem = models.CharField("失败原因", max_length=64, blank=True)
     size = models.BigIntegerField("字节", default=0)
@@ -71,3 +72,30 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class ExportPart(models.Model):
+    """
+    A piece of a finished copy, in the database, where any web process finds it.
+
+    Those of one attempt are one file, in the order of their places. A part of another attempt than
+    the export's last is what a worker left that lost its lease, and counts for nothing.
+
+    Retention: gone once the copy was taken, has expired, or no export answers to it.
+    """
+
+    export = models.UUIDField("导出")  # its id: in the trail no row hangs on another
+    attempt = models.PositiveSmallIntegerField("第几次尝试")
+    place = models.PositiveIntegerField("序号")  # from 0
+    content = models.BinaryField("内容")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "留痕导出的内容"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["export", "attempt", "place"], name="export_part_in_place"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.export}-{self.attempt}-{self.place}"

@@ -23,6 +23,7 @@ _SEALED: Final = ("audit_leaf", "audit_tile", "audit_checkpoint", "audit_anchor"
 _PERMITTED: Final = ("audit_prune", "audit_redact")
 _KEPT: Final = ("audit_archive", "audit_pruned", "audit_redacted")
 _PROPOSAL: Final = "audit_proposal"
+_RULES: Final = "privacy_retentionrule"  # how long the trail is to be kept
 _READ: Final = (EVENT, PENDING, CHANGES, *_SEALED, *_KEPT, "django_migrations")
 _DONE: Final = "state, done_at"  # of a proposal: who carries it out says what became of it
 
@@ -217,7 +218,8 @@ def _application(script: _Script, app: str, there: Database) -> None:
 
 
 def _keeper(script: _Script, keeper: str, there: Database) -> None:
-    script.grant("SELECT", [*KEYS, _PROPOSAL], keeper)
+    rules = [_RULES] if _RULES in there.tables else []
+    script.grant("SELECT", [*KEYS, _PROPOSAL, *rules], keeper)
     script.grant(f"UPDATE ({_DONE})", [_PROPOSAL], keeper)
     script.grant(f"INSERT ({_WRITTEN})", [EVENT], keeper)
     script.grant("INSERT", _KEPT, keeper)

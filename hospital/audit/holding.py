@@ -5,7 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
+from django.db import Error, connection
+
+from hospital import direct
 
 
 class Hold(Protocol):
@@ -33,11 +35,17 @@ class AdvisoryLock:
     """PostgreSQL's, bound to the session of a connection that does nothing else."""
 
     def __init__(self, of: str) -> None:
-        self._connection = connections.create_connection(DEFAULT_DB_ALIAS)
+        self._connection = direct.connect()
         self._number = int.from_bytes(of.encode())  # of the advisory lock, in this database
 
     def take(self) -> bool:
-        return self._ask("SELECT pg_try_advisory_lock(%s)")
+        is_taken = False
+        try:
+            is_taken = self._ask("SELECT pg_try_advisory_lock(%s)")
+        finally:
+            if not is_taken:  # who waits keeps no session
+                self._connection.close()
+        return is_taken
 
     def is_ours(self) -> bool:
         """Return whether the session that took it is alive: with a new one it would be gone."""

@@ -54,9 +54,9 @@ class Frontier:
         """Return the root of all leaves so far."""
         if not self.hashes:
             return EMPTY_ROOT
-        root = self.hashes[-1]
-        for left in reversed(self.hashes[:-1]):
-            root = node_hash(left, root)
+        *larger, root = self.hashes
+        for left in reversed(larger):
+            root = hashlib.sha256(b"\x01" + left + root).digest()
         return root
 
     def copy(self) -> "Frontier":

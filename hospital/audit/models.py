@@ -7,9 +7,10 @@ from django.db.models.expressions import Func
 from django.db.models.sql.compiler import SQLCompiler
 from uuid6 import uuid7
 
+from hospital import statements
 from hospital.audit.actions import BY_TAG
 from hospital.audit.appended import AppendedQuerySet, AppendOnly
-from hospital.audit.exports import Export
+from hospital.audit.exports import Export, ExportPart
 from hospital.audit.findings import Finding, Review
 from hospital.audit.kept import Archive, Commitment, Pruned, Redacted
 from hospital.audit.log import Anchor, Change, Checkpoint, Leaf, Pending, Tile
@@ -26,6 +27,7 @@ __all__ = [
     "Commitment",
     "Event",
     "Export",
+    "ExportPart",
     "Finding",
     "Forwarded",
     "Leaf",
@@ -143,7 +145,7 @@ class Event(models.Model):
         values: list[Any] = [self.uid, self.payload, self.mac, self.mac_key]
         if not database.features.has_native_uuid_field:
             values[0] = self.uid.hex
-        with database.cursor() as cursor:
+        with statements.lasting_cursor(database) as cursor:
             cursor.execute(_INSERT, values)
             (self.pk,) = cursor.fetchone()
         self._state.adding, self._state.db = False, database.alias

@@ -125,6 +125,7 @@ class Kind:
     :param told: what a request states, in words, given the names of staff by id; where none is
         given each fact by its name
     :param is_final: what was done stays done; people are told before they approve it
+    :param command: what a person runs to do it; then nobody else ever does
     """
 
     tag: str
@@ -139,6 +140,7 @@ class Kind:
     is_ours: Callable[[], bool] = _always
     told: Callable[[Mapping[str, Any], Mapping[str, str]], str] | None = None
     is_final: bool = True
+    command: str = ""
 
 
 _KINDS: Final[dict[str, Kind]] = {}
@@ -334,9 +336,14 @@ def carry_out_approved(*, at: datetime) -> list[Proposal]:
 
 
 def undone(*, at: datetime) -> list[Proposal]:
-    """Return what was approved, not too long ago, and is not done yet, the oldest first."""
+    """
+    Return what was approved, not too long ago, and is not done yet, the oldest first.
+
+    What only a person does with a command of its own is not among it.
+    """
     standing = Proposal.objects.filter(state=State.APPROVED, decided_at__gt=at - STANDS)
-    return list(standing.filter(kind__in=_KINDS).order_by("id"))
+    ours = [kind.tag for kind in _KINDS.values() if not kind.command]
+    return list(standing.filter(kind__in=ours).order_by("id"))
 
 
 def left(*, at: datetime) -> list[Proposal]:
@@ -355,6 +362,19 @@ def why_failed(proposal: Proposal) -> str:
         .first()
     )
     return str(stated.facts(last.payload).get("code", "")) if last else ""
+
+
+def demand_standing(proposal: Proposal, *, at: datetime) -> None:
+    """
+    Demand that two people stand by it now, and that the log has signed both.
+
+    :raises NotOpen, Expired, NotSealed, NotGenuine, AskerGone:
+    """
+    if proposal.decided_at is None or proposal.decided_at <= at - STANDS:
+        raise Expired
+    _demand_signed(proposal)
+    if not _stand_by(proposal):
+        raise AskerGone
 
 
 def demand_asker(proposal: Proposal) -> None:

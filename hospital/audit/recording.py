@@ -3,6 +3,8 @@
 import base64
 import binascii
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
@@ -16,7 +18,7 @@ from uuid6 import uuid7
 
 from hospital import tracing
 from hospital.audit import canonical, undone
-from hospital.audit.actions import Action, Severity
+from hospital.audit.actions import Action, Kind, Severity
 from hospital.audit.models import Event
 from hospital.audit.times import micros
 from hospital.errors import TrailUnavailable
@@ -66,7 +68,7 @@ def record(
     :param facts: only those the action's `Kind` lists; numbers, flags, ids and slugs
     :raises RuntimeError: outside a transaction
     :raises ValueError: a fact the action does not know, or a missing reason
-    :raises NotAFact: free text where a slug belongs
+    :raises NotAFact: one that is not what its name says: free text, a word where an id belongs
     :raises TrailUnavailable: and so nothing of this is to happen
     """
     if not transaction.get_connection().in_atomic_block:
@@ -90,6 +92,29 @@ def record_alone(
     return _append(action, by=by, on=on, at=at, outcome="success", reason="", **facts)
 
 
+@contextmanager
+def writing(
+    action: Action,
+    *,
+    by: HasActor | Actor,
+    on: models.Model | None,
+    at: dt.datetime,
+    **facts: object,
+) -> Iterator[Event]:
+    """
+    Yield an event for who writes it in one statement with what it is about (`statements`).
+
+    :raises: as `record`, but needs no transaction: one statement is one
+    :raises RuntimeError: nobody wrote it
+    """
+    event = _event(action, by=by, on=on, at=at, outcome="success", reason="", **facts)
+    with _demanded(action):
+        yield event
+    if event._state.adding:  # noqa: SLF001 (nothing else tells)
+        raise RuntimeError("writing() belongs around what writes its event")
+    undone.note(action.value.tag)
+
+
 def mac(payload: str | bytes) -> bytes:
     """Return HMAC-SM3 over the canonical line (GB/T 39786-2021 8.4: integrity of log records)."""
     code = _keyed().copy()
@@ -107,8 +132,36 @@ def _append(
     reason: str,
     **facts: object,
 ) -> Event:
+    event = _event(action, by=by, on=on, at=at, outcome=outcome, reason=reason, **facts)
+    with _demanded(action):
+        event.save()
+    if outcome == "success":  # the others speak of what was undone
+        undone.note(action.value.tag)
+    return event
+
+
+@contextmanager
+def _demanded(action: Action) -> Iterator[None]:
+    """:raises TrailUnavailable:"""
+    try:
+        yield
+    except Error as exc:
+        logger.error("trail.unwritable", action=action.value.tag, exc_info=exc)  # noqa: TRY400 (our shape)
+        raise TrailUnavailable from exc
+
+
+def _event(
+    action: Action,
+    *,
+    by: HasActor | Actor,
+    on: models.Model | None,
+    at: dt.datetime,
+    outcome: Outcome,
+    reason: str,
+    **facts: object,
+) -> Event:
     kind = action.value
-    if unknown := facts.keys() - kind.facts:
+    if unknown := facts.keys() - kind.facts.keys():
         raise ValueError(f"{kind.tag} knows no {', '.join(sorted(unknown))}")
     if kind.needs_reason and not reason:
         raise ValueError(f"{kind.tag} needs a reason")
@@ -125,19 +178,21 @@ def _append(
             "actor": actor,
             "object": _object(on),
             "ctx": _context(),
-            "facts": {name: canonical.fact(value) for name, value in facts.items()},
+            "facts": _stated(kind, facts),
             "reason": canonical.text(reason),
         }
     )
-    event = Event(uid=uid, payload=payload, mac=mac(payload), mac_key=MAC_KEY_ID)
-    try:
-        event.save()
-    except Error as exc:
-        logger.error("trail.unwritable", action=kind.tag, exc_info=exc)  # noqa: TRY400 (our shape)
-        raise TrailUnavailable from exc
-    if outcome == "success":  # the others speak of what was undone
-        undone.note(kind.tag)
-    return event
+    return Event(uid=uid, payload=payload, mac=mac(payload), mac_key=MAC_KEY_ID)
+
+
+def _stated(kind: Kind, facts: dict[str, object]) -> dict[str, canonical.Fact]:
+    stated = {}
+    for name, value in facts.items():
+        try:
+            stated[name] = kind.facts[name](value)
+        except canonical.NotAFact:
+            raise canonical.NotAFact(f"{kind.tag}: {name}") from None  # never the value
+    return stated
 
 
 @cache

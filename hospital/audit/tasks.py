@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from hospital.audit import alarms, analysis, holding, nightly, proposing
+from hospital.audit import alarms, analysis, flood, holding, nightly, proposing
 from hospital.audit.exporting import making, requests
 from hospital.audit.proposals import Proposal
 
@@ -29,6 +29,7 @@ def verify_nightly() -> None:
 @shared_task
 def watch() -> None:
     alarms.watch(at=timezone.now())
+    flood.flush(at=timezone.now())
 
 
 @shared_task(time_limit=HOURS)

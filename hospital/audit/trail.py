@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 from django.conf import settings
 
+from hospital import egress
 from hospital.audit import canonical, log_key
 from hospital.audit.anchoring import AnchorFile
 from hospital.audit.anchors import Sink, rfc3161
@@ -82,7 +82,7 @@ def _witness() -> Witness | None:
     known = [one for one in verifiers() if one.is_witness]
     if not known:
         raise NotConfigured("设置了 WITNESS_URL，却没有见证方的公钥：加进 TRAIL_VERIFIERS")
-    http = httpx.Client(base_url=settings.WITNESS_URL, timeout=TIMEOUT)
+    http = egress.client(base_url=settings.WITNESS_URL, timeout=TIMEOUT)
     return Witness(http, known)
 
 
@@ -95,7 +95,7 @@ def _sinks() -> list[Sink]:
             raise NotConfigured(
                 "设置了 TIMESTAMP_URL，还要 TIMESTAMP_CA：时间戳机构的证书（PEM）"
             ) from None
-        found.append(rfc3161.TimeStamps(settings.TIMESTAMP_URL, roots))
+        found.append(rfc3161.TimeStamps(settings.TIMESTAMP_URL, roots, permit=egress.permits))
     if settings.COUNTERSIGN_COMMAND:
         key = Path(settings.COUNTERSIGN_PUBLIC_KEY)
         if not key.is_file():

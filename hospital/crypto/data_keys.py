@@ -20,10 +20,11 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from hospital import statements
 from hospital.crypto import epochs
 from hospital.crypto.committed import Committed
 from hospital.crypto.epochs import Epoch
-from hospital.crypto.models import DataKey, key_database
+from hospital.crypto.models import DataKey, KeyEpoch, key_database
 from hospital.crypto.sealing import Unopenable, UnsupportedSuite, header_of
 from hospital.crypto.suites import Key, Suite
 from hospital.crypto.wrapping import WrongKey, check_value, checked, unwrap, wrap
@@ -109,6 +110,24 @@ def data_key(subject: UUID) -> DataSecret:
     return _remember(row, newest=True)
 
 
+def begin(subject: UUID) -> None:
+    """
+    Make the key of a subject that has just been thought of: nobody can have made one before.
+
+    :raises IntegrityError: somebody did
+    :raises KeyUnavailable, WrongKey:
+    """
+    suite, epoch = epochs.configured_suite(), epochs.lately_active()
+    with _one_transaction(key_database()):  # as in `_make`
+        row, secret = _made(subject, 1, suite=suite, epoch=epoch)
+        if not statements.insert_while(
+            row, KeyEpoch, epochs.is_active(epoch), using=key_database()
+        ):
+            row, secret = _made(subject, 1, suite=suite, epoch=epochs.active())
+            statements.insert(row, using=key_database())
+        _put(subject, DataSecret(1, Key(suite, secret), bytes(row.check_value)), newest=True)
+
+
 def data_key_of(subject: UUID, generation: int) -> DataSecret:
     """
     Return the key a value of this generation was sealed with.
@@ -185,6 +204,15 @@ def destroy(subject: UUID, *, at: datetime | None = None) -> int:
     return destroyed
 
 
+def alive(subjects: Iterable[UUID]) -> set[UUID]:
+    """Return those of the subjects with a key that is not destroyed, as the database has it now."""
+    found: set[UUID] = set()
+    for some in _batches([*subjects]):
+        rows = _rows().filter(subject__in=some, wrapped__isnull=False)
+        found.update(rows.values_list("subject", flat=True))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Generations:
     """Every key of one subject as the database has it now, opened when first asked for."""
@@ -242,16 +270,7 @@ def generations_of(subjects: Iterable[UUID]) -> dict[UUID, Generations]:
 
 def new_key(subject: UUID, generation: int, *, suite: Suite, epoch: Epoch) -> DataKey:
     """Return a random key, wrapped and not saved yet."""
-    secret = os.urandom(suite.key_size)
-    aad = wrapping_aad(subject, generation, suite, epoch)
-    return DataKey(
-        subject=subject,
-        generation=generation,
-        suite=suite,
-        epoch_id=epoch.pk,
-        wrapped=wrap(epoch.key, secret, aad=aad),
-        check_value=check_value(suite.mac, secret),
-    )
+    return _made(subject, generation, suite=suite, epoch=epoch)[0]
 
 
 def wrapping_aad(subject: UUID, generation: int, suite: Suite, epoch: Epoch) -> bytes:
@@ -339,8 +358,26 @@ def _remember_all(subjects: Iterable[UUID]) -> set[UUID]:
     return found
 
 
+def _made(subject: UUID, generation: int, *, suite: Suite, epoch: Epoch) -> tuple[DataKey, bytes]:
+    secret = os.urandom(suite.key_size)
+    aad = wrapping_aad(subject, generation, suite, epoch)
+    row = DataKey(
+        subject=subject,
+        generation=generation,
+        suite=suite,
+        epoch_id=epoch.pk,
+        wrapped=wrap(epoch.key, secret, aad=aad),
+        check_value=check_value(suite.mac, secret),
+    )
+    return row, secret
+
+
 def _remember(row: _Row, *, newest: bool = False) -> DataSecret:
-    number, secret = row[0].int, _opened(row)
+    return _put(row[0], _opened(row), newest=newest)
+
+
+def _put(subject: UUID, secret: DataSecret, *, newest: bool) -> DataSecret:
+    number = subject.int
     opened: dict[int | tuple[int, int], DataSecret] = {(number, secret.generation): secret}
     if newest:
         opened[number] = secret

@@ -32,6 +32,7 @@ class Epoch:
     """An epoch's key, unwrapped and ready."""
 
     pk: int
+    check: bytes
     number: int
     key: Key
 
@@ -51,6 +52,7 @@ _PAUSE: Final = 30.0  # seconds between two attempts at a provider that does not
 _held: Final[dict[tuple[int, bytes], _Held]] = {}
 _away: Final[dict[tuple[int, bytes], tuple[float, str]]] = {}  # when, and why
 _lock: Final = Lock()
+_last_active: tuple[int, bytes] | None = None  # what was read last; it may be so no more
 
 
 def active() -> Epoch:
@@ -60,10 +62,31 @@ def active() -> Epoch:
     :raises KeyUnavailable: its provider cannot be reached
     :raises WrongKey: the provider holds another root key
     """
-    row = _rows().filter(state=KeyEpoch.State.ACTIVE).first()
-    if row is None:
+    global _last_active  # noqa: PLW0603 (one a process)
+    rows = _rows().filter(state=KeyEpoch.State.ACTIVE).values_list("pk", "check_value")
+    found = next(iter(rows), None)
+    if found is None:
         row = _make_first()
-    return opened(row.pk, bytes(row.check_value))
+        found = row.pk, row.check_value
+    _last_active = found[0], bytes(found[1])
+    return opened(*_last_active)
+
+
+def lately_active() -> Epoch:
+    """
+    Return the epoch that was active when this process looked last, without a query where it can.
+
+    A key that it wraps is written on condition of `is_active` only.
+
+    :raises KeyUnavailable, WrongKey:
+    """
+    known = _last_active
+    return opened(*known) if known in _held else active()
+
+
+def is_active(epoch: Epoch) -> dict[str, object]:
+    """Return what the row of this epoch says for as long as new keys are wrapped with it."""
+    return {"id": epoch.pk, "check_value": epoch.check, "state": KeyEpoch.State.ACTIVE}
 
 
 def opened(pk: int, check: bytes) -> Epoch:
@@ -186,8 +209,9 @@ def _unwrapped(row: KeyEpoch) -> Epoch:
         key = provider(row.provider).unwrap(bytes(row.wrapped), context=_context(row.epoch, suite))
     except KeyRefused:
         raise WrongKey from None
-    checked(key, algorithm=suite.mac, check=bytes(row.check_value))
-    return Epoch(pk=row.pk, number=row.epoch, key=Key(suite, key))
+    check = bytes(row.check_value)
+    checked(key, algorithm=suite.mac, check=check)
+    return Epoch(pk=row.pk, check=check, number=row.epoch, key=Key(suite, key))
 
 
 def _refresh(held: _Held) -> None:

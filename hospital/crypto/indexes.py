@@ -9,7 +9,7 @@ refuses to make one.
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import wraps
+from functools import cached_property, partial, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.core.checks import CheckMessage, Error
@@ -21,6 +21,7 @@ from hospital.crypto.data_keys import SubjectForgotten
 from hospital.crypto.index_keys import IndexKeys, IndexSecret, index_keys
 from hospital.crypto.normalising import OPAQUE, Normaliser, named
 from hospital.crypto.sealing import pack
+from hospital.prepared import Prepared
 
 DIGEST_BITS: Final = 128  # what must be unique
 
@@ -68,6 +69,8 @@ class BlindIndex:
     :param parts: what is digested, in order, and how much each part varies
     :param of: the method of the model that returns the parts' values, or None for no digest
     :param bits: the leftmost bits that are kept, a multiple of 4 up to 256
+    :param outlives: a field that, once it is set, says that what was digested is gone on purpose
+        and its digest stays as it is, until a rotation drops what it cannot make anew
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class BlindIndex:
         normaliser: Normaliser = OPAQUE,
         bits: int = DIGEST_BITS,
         unique: bool = False,
+        outlives: str = "",
     ) -> None:
         self.label = label
         self.columns = (column, f"{column}_b")
@@ -88,6 +92,7 @@ class BlindIndex:
         self.normaliser = normaliser
         self.bits = bits
         self.unique = unique
+        self.outlives = outlives
 
     def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
         self.name = name
@@ -116,6 +121,30 @@ class BlindIndex:
         """
         secret = self.keys().active
         return Q(**{self.columns[secret.slot]: self.digest(secret, values)})
+
+    @discreet
+    def first(self, *values: str) -> models.Model | None:
+        """
+        Return a row with these values, if there is one; its query is written once in a process.
+
+        :raises ValueError: a value is not Unicode text
+        :raises KeyUnavailable, WrongKey:
+        """
+        secret = self.keys().active
+        return self._found[secret.slot].first(self.digest(secret, values))
+
+    @cached_property
+    def _found(self) -> list[Prepared[models.Model]]:
+        none = "0" * (self.bits // 4)
+        return [Prepared(partial(self._with, column), like=none) for column in self.columns]
+
+    def _with(self, column: str, digest: str) -> models.QuerySet[models.Model]:
+        rows: models.QuerySet[models.Model] = models.QuerySet(self.model)
+        return rows.filter(**{column: digest})
+
+    def is_left_alone(self, instance: models.Model) -> bool:
+        """Whether the digests of this row stay, though what they were made of is gone."""
+        return bool(self.outlives) and getattr(instance, self.outlives) is not None
 
     @discreet
     def digest_of(self, instance: models.Model, secret: IndexSecret) -> str | None:
@@ -194,7 +223,7 @@ class _Slot(models.CharField):  # type: ignore[type-arg]
 
         :raises KeyUnavailable, WrongKey:
         """
-        if self.index is None:
+        if self.index is None or self.index.is_left_alone(model_instance):
             return getattr(model_instance, self.attname)  # type: ignore[no-any-return]
         secret = self.index.keys().written_to(self.slot)
         value = self.index.digest_of(model_instance, secret) if secret else None

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils import timezone
 
 from devices.conditions import Condition
 from devices.models import Terminal
@@ -13,10 +14,12 @@ from faceauth.admin.places import where
 from faceauth.models import FaceSession
 from hospital.accounts.models import Staff
 from hospital.audit.admin import people
-from hospital.desk import working
+from hospital.desk import petitions, working
 from hospital.desk.working import Visit
+from hospital.his import reasons as his_reasons
 from hospital.patients import viewing
-from hospital.patients.models import Correction, Likeness, Patient, Registration
+from hospital.patients.models import Correction, HandOff, Likeness, Patient, Registration
+from hospital.privacy.models import RightsRequest
 
 # What somebody at the desk does about a terminal.
 ADVICE: Final = {
@@ -84,6 +87,8 @@ class Waiting:
     asked: list[Correction]
     pairs: list[Likeness]
     here: set[UUID]
+    requests: list[RightsRequest]
+    handoffs: list[HandOff]
 
     @property
     def patients(self) -> list[Patient]:
@@ -106,6 +111,8 @@ def waiting(staff: Staff, *, at: datetime) -> Waiting:
         asked=working.corrections(staff),
         pairs=pairs,
         here=working.here(staff, pairs),
+        requests=working.requests(staff),
+        handoffs=working.handoffs(staff),
     )
 
 
@@ -126,6 +133,8 @@ def shown(found: Waiting, staff: Staff, *, at: datetime) -> dict[str, Any]:
         Section("registrations", "待复核的人工建档",
                 [_entered(one, names) for one in found.entered]),
         Section("corrections", "待复核的更正", [_asked(one, names) for one in found.asked]),
+        Section("requests", "权利请求", [_request(one, staff, at=at) for one in found.requests]),
+        Section("handoffs", "未送达 HIS", [_undelivered(one) for one in found.handoffs]),
         Section("likenesses", "疑似重复", [_pair(one, found.here) for one in found.pairs]),
     ]  # fmt: skip
     terminals = working.terminals(staff, at=at)
@@ -209,6 +218,37 @@ def _asked(one: Correction, names: dict[str, str]) -> Row:
         advice=f"{who}申请更正身份信息，请对照证件原件复核",
         button="复核",
         address=address,
+    )
+
+
+def _request(one: RightsRequest, staff: Staff, *, at: datetime) -> Row:
+    address = _to("right", one.pk)
+    left = petitions.left(one, today=timezone.localdate(at))
+    return Row(
+        key=f"right-{one.pk}",
+        badge=petitions.BADGES[RightsRequest.State(one.state)],
+        standing=one.get_state_display(),
+        at=one.opened_at,
+        what=f"{one.get_kind_display()}，{left}",
+        url=address,
+        advice=petitions.next_step(one, staff, at=at).words,
+        button="办理",
+        address=address,
+    )
+
+
+def _undelivered(one: HandOff) -> Row:
+    told = his_reasons.told(one.code)
+    return Row(
+        key=f"handoff-{one.pk}",
+        badge="failed",
+        standing=one.get_state_display(),
+        at=one.created_at,
+        what=one.patient.number,
+        url=_to("patient", one.patient_id),
+        advice=f"{told.why}。{told.advice}",
+        button="处理",
+        address=reverse("desk:handoffs"),
     )
 
 

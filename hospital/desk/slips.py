@@ -27,6 +27,10 @@ class Erased(NothingToPrint):
     message = "该患者的信息已依法删除，不能打印凭条"
 
 
+class NotNow(NothingToPrint):
+    message = "该患者的信息已限制处理，不能打印凭条，请联系个保负责人"
+
+
 class Unreadable(NothingToPrint):
     message = "该患者的信息无法打开，不能打印凭条，请告诉安全管理员"
 
@@ -70,7 +74,10 @@ def make(patient: Patient, *, campus: str, at: datetime) -> Slip:
 
     :param campus: where it is printed, a code of `settings.CAMPUSES`
     :raises Erased, Unreadable: there is no name to print
+    :raises NotNow: nothing may be done with this record
     """
+    if patient.restricted_at is not None:
+        raise NotNow
     return Slip(
         number=patient.number,
         name=_name(patient),

@@ -1,11 +1,17 @@
 from hospital.desk.views import (
     board,
+    consents,
+    copies,
     corrections,
+    erasing,
     finding,
+    handoffs,
     likenesses,
     patient,
     printing,
     registering,
+    restriction,
+    rights,
     sessions,
 )
 
@@ -19,4 +25,10 @@ urlpatterns = [
     *registering.urls,
     *likenesses.urls,
     *corrections.urls,
+    *consents.urls,
+    *rights.urls,
+    *copies.urls,
+    *handoffs.urls,
+    *restriction.urls,
+    *erasing.urls,
 ]

@@ -16,10 +16,15 @@ from faceauth import handling, reasons
 from faceauth.models import FaceSession
 from faceauth.models.session import FaceSessionQuerySet
 from hospital.accounts.models import Staff
+from hospital.desk import petitions
 from hospital.patients import correcting, likenesses, registering
-from hospital.patients.models import Correction, Likeness, Patient, Registration
+from hospital.patients.models import Correction, HandOff, Likeness, Patient, Registration
+from hospital.privacy import rights
+from hospital.privacy.models import RightsRequest
+from hospital.roles import May
 
 SHOWN: Final = 100  # of each kind: nobody reads further before some of it is done
+COUNTED: Final = 1_000  # and nobody needs to know how many more
 WAITING: Final = timedelta(hours=24)  # so long, whoever was left standing is looked after
 STUCK: Final = timedelta(seconds=60)  # overdue: the sweeper comes by far more often
 
@@ -95,6 +100,21 @@ def corrections(staff: Staff) -> list[Correction]:
     return list(asked.exclude(asked_by=staff.pk)[:SHOWN])
 
 
+def handoffs(staff: Staff) -> list[HandOff]:
+    """Return who has not reached the hospital's own system and takes somebody, newest first."""
+    if not staff.may(May.HANDLE_HANDOFFS):
+        return []
+    dead = HandOff.objects.seen_by(staff).undelivered()
+    return list(dead.select_related("patient")[:SHOWN])
+
+
+def requests(staff: Staff) -> list[RightsRequest]:
+    """Return what patients ask about their data and the desk has to see to, most urgent first."""
+    if not staff.may(May.OPEN_RIGHTS):
+        return []
+    return [one for one in rights.waiting(staff)[:SHOWN] if petitions.is_for_desk(one)]
+
+
 def tallies(staff: Staff, *, at: datetime) -> list[Tally]:
     """Return how many visits of today came to what, and how many wait like those of `visits`."""
     today = FaceSession.objects.seen_by(staff).filter(opened_at__gte=_midnight(at))
@@ -111,7 +131,7 @@ def tallies(staff: Staff, *, at: datetime) -> list[Tally]:
             Tally(str(state.label), counted.get(state, (0, 0))[0])
             for state in (State.ONBOARDED, State.RECOGNISED, State.AUTHORIZED)
         ),
-        Tally("待人工办理", _unsettled(staff, at=at).count()),
+        Tally("待人工办理", _unsettled(staff, at=at)[:COUNTED].count()),
         Tally("已人工办结", settled),
     ]
 

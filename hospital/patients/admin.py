@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from hospital.accounts.models import staff_of
 from hospital.admin import GrantedAdmin
+from hospital.audit.facts import Shown
 from hospital.paging import Keyset
 from hospital.patients import viewing
 from hospital.patients.models import Patient
@@ -41,7 +42,8 @@ class PatientAdmin(GrantedAdmin):
         if isinstance(response, TemplateResponse) and "cl" in (response.context_data or {}):
             patients = response.context_data["cl"].result_list  # type: ignore[index]
             viewing.prepare(patients)
-            viewing.looked(patients, by=staff_of(request), at=timezone.now())
+            shown = {*viewing.NAMED, Shown.DOCUMENT_TYPE, Shown.HISTORY}
+            viewing.looked(patients, shown=shown, by=staff_of(request), at=timezone.now())
         return response
 
     def change_view(

@@ -20,7 +20,7 @@ from hospital.audit.recording import record
 from hospital.audit.times import micros
 from hospital.crypto.normalising import person_name
 from hospital.errors import Refusal
-from hospital.patients import documents, enrolment, identity, likenesses, plausible
+from hospital.patients import documents, enrolment, handing_off, identity, likenesses, plausible
 from hospital.patients.documents import WITHOUT_NUMBER, DocumentType
 from hospital.patients.enrolment import Person
 from hospital.patients.models import (
@@ -31,6 +31,7 @@ from hospital.patients.models import (
     Patient,
 )
 from hospital.patients.registering import SUITABLE, Implausible, Unsuited, judge
+from hospital.patients.restriction import demand_unrestricted
 from hospital.roles import Role
 
 Evidence = Identification.Evidence
@@ -153,10 +154,12 @@ def ask(
 
     :raises NotCleared: `by` is not cleared for what identifies a person
     :raises Implausible, Unsuited, NoReason, TellsWho, Numbered: nothing has changed
+    :raises Restricted: nothing may be done with this record
     :raises TooManyAsked: `ASKS` a day, whatever came of them
     :raises NothingToCorrect, Anothers, AlreadyAsked, Unreadable: that it was asked for is on record
     """
     demand_cleared(by)
+    demand_unrestricted(patient)
     _demand_sound(patient, person, evidence=evidence, reason=reason, today=today)
     with transaction.atomic():
         # Two windows of one person wait here for each other: the last one left is asked once.
@@ -193,6 +196,7 @@ def approve(correction: Correction, *, by: Staff, at: datetime) -> Patient:
     :raises Unreadable: the record was erased, or cannot be opened
     :raises Taken: the document became another patient's meanwhile
     :raises Doubtful: the record is not what the trail says was verified
+    :raises Restricted: nothing may be done with this record
     """
     demand_cleared(by)
     correction = _open(correction)
@@ -203,6 +207,7 @@ def approve(correction: Correction, *, by: Staff, at: datetime) -> Patient:
         # Before the patient's row: whoever makes another of that name locks in this order.
         likenesses.wait_turn(person.real_name, born=person.born)
         patient = Patient.objects.select_for_update().get(pk=correction.patient_id)
+        demand_unrestricted(patient)
         if identity.agrees(patient) is False:
             raise Doubtful
         fields = _differing(patient, person)
@@ -225,6 +230,7 @@ def approve(correction: Correction, *, by: Staff, at: datetime) -> Patient:
         identity=identity.commit(patient),
     )
     likenesses.find(patient, by=by, at=at)
+    handing_off.owe(patient, at=at)
     return patient
 
 
@@ -435,6 +441,7 @@ def _apply(patient: Patient, person: Person) -> None:
     patient.document_type = person.document_type
     patient.document_number = person.document_number or None
     patient.birth_date = enrolment.stated_birth_date(person)
+    patient.thinned_at = None  # it is whole again, and its digests are made anew
     try:
         with transaction.atomic():
             patient.save()

@@ -9,15 +9,18 @@ from datetime import date, datetime
 from django.db import IntegrityError, transaction
 from stdnum import luhn
 
+from hospital import statements
 from hospital.audit.actions import Action
 from hospital.audit.recording import SYSTEM, record
+from hospital.crypto import keyring
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.crypto.normalising import person_name
 from hospital.crypto.sealing import Unopenable
 from hospital.errors import Refusal
-from hospital.patients import documents, likenesses
-from hospital.patients.attendance import attend
+from hospital.patients import documents, handing_off, likenesses
+from hospital.patients.attendance import attend, recognised
 from hospital.patients.models import (
+    Attendance,
     Identification,
     Likeness,
     Patient,
@@ -78,18 +81,75 @@ def enrol(
     :param campus: where they stand, a code of `settings.CAMPUSES`
     :raises NameDiffers: the document belongs to a patient of another name
     """
-    patient, is_new = known(person).first(), False
+    return enrol_within(person, accounts=accounts, campus=campus, at=at)
+
+
+def enrol_within(
+    person: Person, *, accounts: dict[str, str], campus: str, at: datetime
+) -> tuple[Patient, bool]:
+    """
+    Do as `enrol`, in a transaction of the caller's that is rolled back with whatever is raised.
+
+    :raises NameDiffers:
+    """
+    patient, is_new = _with_document(person), False
     if patient is None:
         likenesses.wait_turn(person.real_name, born=person.born)
+        if patient := _welcome(person, accounts=accounts, campus=campus, at=at):
+            return patient, True
         patient, is_new = create(person, at=at)
     demand_same_name(patient, person)
     for appid, openid in accounts.items():
         _link(patient, appid, openid, at=at)
+    recognised(patient, at=at)
     attend(patient, campus=campus, at=at)
-    Identification.objects.create(patient=patient, method=Identification.Method.WECHAT_FACE, at=at)
+    _identified(patient, at=at).save(force_insert=True)
     if is_new:
         likenesses.find(patient, by=SYSTEM, at=at)
     return patient, is_new
+
+
+def _welcome(
+    person: Person, *, accounts: dict[str, str], campus: str, at: datetime
+) -> Patient | None:
+    """
+    Return a new patient with all that is theirs, written at once as for nearly everybody.
+
+    None, and nothing is written, if any of it is somebody's already: their document, made by
+    whoever was faster, the number that was drawn, or a WeChat account that passes to them.
+    """
+    patient, has_likeness = _made(person, at=at), _is_like_somebody(person)
+    theirs = [
+        WechatAccount(patient=patient, appid=appid, openid=openid, created_at=at, last_used_at=at)
+        for appid, openid in accounts.items()
+    ]
+    attended = Attendance(patient=patient, campus=campus, since=at)
+    try:
+        with transaction.atomic():
+            keyring.begin(patient.pk)
+            statements.insert(patient, *theirs, attended, _identified(patient, at=at))
+    except IntegrityError:
+        return None
+    handing_off.owe(patient, at=at)
+    if has_likeness:
+        likenesses.find(patient, by=SYSTEM, at=at)
+    return patient
+
+
+def _with_document(person: Person) -> Patient | None:
+    """Return who has this document, which whoever comes by WeChat has; see `known`."""
+    parts = (
+        documents.family(person.document_type),
+        documents.canonical_number(person.document_type, person.document_number),
+    )
+    found = Patient.by_document.first(*parts)
+    assert found is None or isinstance(found, Patient)  # noqa: S101 (its index)
+    return found
+
+
+def _is_like_somebody(person: Person) -> bool:
+    index, born = Patient.by_name_and_birth, person.born
+    return born is not None and index.first(person.real_name, born.isoformat()) is not None
 
 
 def known(person: Person) -> PatientQuerySet:
@@ -101,8 +161,23 @@ def known(person: Person) -> PatientQuerySet:
 
 def demand_same_name(patient: Patient, person: Person) -> None:
     """:raises NameDiffers: the document is on record under another name"""
-    if person_name(patient.real_name or "") != person_name(person.real_name):
+    if patient.thinned_at is not None:
+        is_same = _has_name_index_of(patient, person)
+    else:
+        is_same = person_name(patient.real_name or "") == person_name(person.real_name)
+    if not is_same:
         raise NameDiffers
+
+
+def _has_name_index_of(patient: Patient, person: Person) -> bool:
+    """Compare where only a digest of the name is left; where not even that, what a mask shows."""
+    index = Patient.by_name_and_birth
+    if person.born and any(getattr(patient, column) for column in index.columns):
+        named = Patient.objects.named(person.real_name, born=person.born)
+        return named.filter(pk=patient.pk).exists()
+    return person_name(patient.real_name or "") == person_name(
+        documents.masked_name(person.real_name)
+    )
 
 
 @contextmanager
@@ -121,24 +196,36 @@ def create(person: Person, *, at: datetime) -> tuple[Patient, bool]:
     What is to be said of it in the trail is the caller's to say.
     """
     for _ in range(TRIES):
-        number = _number()
+        patient = _made(person, at=at)
         try:
             with transaction.atomic():
-                patient = Patient.objects.create(
-                    number=number,
-                    real_name=person.real_name or documents.temporary_name(number),
-                    document_type=person.document_type,
-                    document_number=person.document_number or None,
-                    birth_date=stated_birth_date(person),
-                    created_at=at,
-                )
+                keyring.begin(patient.pk)
+                patient.save(force_insert=True)
         except IntegrityError:
             # Either somebody enrolled this document first, or the number is taken.
             if found := known(person).first():
                 return found, False
         else:
+            handing_off.owe(patient, at=at)
             return patient, True
     raise IntegrityError("no free patient number was found")
+
+
+def _made(person: Person, *, at: datetime) -> Patient:
+    number = _number()
+    return Patient(
+        number=number,
+        real_name=person.real_name or documents.temporary_name(number),
+        document_type=person.document_type,
+        document_number=person.document_number or None,
+        birth_date=stated_birth_date(person),
+        created_at=at,
+        last_visit_at=at,
+    )
+
+
+def _identified(patient: Patient, *, at: datetime) -> Identification:
+    return Identification(patient=patient, method=Identification.Method.WECHAT_FACE, at=at)
 
 
 def stated_birth_date(person: Person) -> str | None:
@@ -150,7 +237,7 @@ def stated_birth_date(person: Person) -> str | None:
 
 def _number() -> str:
     """Return a patient number that tells nothing: random digits and a Luhn check digit."""
-    digits = "".join(secrets.choice("0123456789") for _ in range(DIGITS))
+    digits = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
     return f"P{digits}{luhn.calc_check_digit(digits)}"
 
 

@@ -19,11 +19,12 @@ from django.db.models.functions import Cast
 from hospital.accounts.models import Staff
 from hospital.audit import flood
 from hospital.audit.actions import Action
+from hospital.audit.facts import Shown
 from hospital.audit.models import Event, PayloadText
 from hospital.audit.recording import record
 from hospital.audit.times import micros
 from hospital.errors import Refusal
-from hospital.patients import documents
+from hospital.patients import documents, viewing
 from hospital.patients.asked import Asked, ByDocument, ByNameAndBirth, ByNumber
 from hospital.patients.documents import DocumentType
 from hospital.patients.models import Patient, PatientQuerySet
@@ -66,7 +67,8 @@ def find(asked: Asked, *, by: Staff, at: datetime) -> Found:
     """
     Return those at the campus of `by` who are what was asked for; the search is on record.
 
-    The event names whose records answered, and by what kind of question; never what was typed.
+    The event names whose records answered, what is shown of those here, and by what kind of
+    question they were found; never what was typed.
 
     :raises NotCleared: `by` is not cleared for patients at all
     :raises TooOften, TooManyMisses: see `take_turn`
@@ -93,6 +95,7 @@ def find(asked: Asked, *, by: Staff, at: datetime) -> Found:
             kind=asked.kind,
             count=len(patients),
             subjects=ours | elsewhere.keys(),
+            shown={*viewing.MASKED, Shown.HISTORY} if ours else [],
         )
     return Found(patients, elsewhere=_how(asked, set(elsewhere.values())))
 
@@ -135,7 +138,7 @@ def _is_guessing(by: Staff, at: datetime) -> bool:
 
 
 def _tell_of(by: Staff, at: datetime) -> None:
-    missed = flood.admit(f"find:{by.pk}")
+    missed = flood.admit(f"find:{by.pk}", Action.PATIENT_SEARCH, by=by, count=0)
     if missed is None:
         return
     with transaction.atomic():

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from hospital.audit import canonical, commitments, lines
 from hospital.audit.actions import Action
-from hospital.audit.models import Event
+from hospital.audit.models import Commitment, Event
 from hospital.audit.reading import Line
 from hospital.audit.stated import facts
 from hospital.crypto.keyring import SubjectForgotten
@@ -32,12 +32,17 @@ def commit(patient: Patient) -> str:
     return commitments.commit(_identity(patient), subject=patient.pk)
 
 
+def commitment(patient: Patient) -> Commitment:
+    """Do as `commit`, for who writes the digest's salt with the event that states it."""
+    return commitments.commitment(_identity(patient), subject=patient.pk)
+
+
 def compared() -> Iterator[tuple[Patient, bool | None]]:
     """
     Yield every patient, and whether the record says who was verified.
 
-    None: nothing is stated (any more), or the patient is erased. A digest whose salt is gone while
-    the record is there agrees with nothing.
+    None: nothing is stated (any more), or the patient is erased, or thinned. A digest whose salt
+    is gone while the record is there agrees with nothing.
     """
     after = UUID(int=0)
     while patients := list(Patient.objects.filter(pk__gt=after).order_by("pk")[:_CHUNK]):
@@ -56,6 +61,8 @@ def agrees(patient: Patient) -> bool | None:
 
 
 def _agrees(patient: Patient, digests: Sequence[str], salts: Mapping[str, bytes]) -> bool | None:
+    if patient.thinned_at is not None:  # what was committed to is the hospital's own system's
+        return None
     try:
         identity = _identity(patient)
     except SubjectForgotten:

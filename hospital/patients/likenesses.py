@@ -7,16 +7,18 @@ Linking says that they are; it moves nothing and removes nothing, so unlinking l
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final
+from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from hospital import labels
+from hospital import labels, statements
 from hospital.accounts.models import Staff
 from hospital.audit.actions import Action
 from hospital.audit.recording import Actor, HasActor, record
 from hospital.errors import Refusal
 from hospital.patients.models import Attendance, Likeness, Patient, PatientQuerySet
+from hospital.patients.restriction import demand_unrestricted
 
 State = Likeness.State
 
@@ -54,7 +56,7 @@ def wait_turn(name: str, *, born: date | None) -> None:
     index = Patient.by_name_and_birth
     digest = index.digest(index.keys().active, [name, born.isoformat()])
     number = int.from_bytes(bytes.fromhex(digest), signed=True)  # its 64 bits tell nobody's name
-    with connection.cursor() as cursor:
+    with statements.lasting_cursor(connections[DEFAULT_DB_ALIAS]) as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
@@ -84,6 +86,7 @@ def link(likeness: Likeness, *, by: HasActor, at: datetime) -> None:
     Say that both records are of one person.
 
     :raises Decided: they are linked already
+    :raises Restricted: nothing may be done with one of them
     """
     _decide(Action.LIKENESS_LINK, likeness, by=by, at=at)
 
@@ -93,6 +96,7 @@ def unlink(likeness: Likeness, *, by: HasActor, at: datetime) -> None:
     Take that back: the pair waits for a decision again.
 
     :raises Decided: they are not linked (any more)
+    :raises Restricted: nothing may be done with one of them
     """
     _decide(Action.LIKENESS_UNLINK, likeness, by=by, at=at)
 
@@ -102,6 +106,7 @@ def apart(likeness: Likeness, *, by: HasActor, at: datetime) -> None:
     Say that they are two people of one name.
 
     :raises Decided: somebody else has decided
+    :raises Restricted: nothing may be done with one of them
     """
     _decide(Action.LIKENESS_APART, likeness, by=by, at=at)
 
@@ -128,9 +133,24 @@ def of(patient: Patient) -> QuerySet[Likeness]:
     return halves.select_related("first", "second")
 
 
+def linked(patient: UUID) -> set[UUID]:
+    """Return the other records that are of the same person, as people have judged."""
+    found = ahead = {patient}
+    while ahead:
+        pairs = Likeness.objects.filter(
+            Q(first__in=ahead) | Q(second__in=ahead), state=State.LINKED
+        )
+        halves = {one for pair in pairs.values_list("first", "second") for one in pair}
+        ahead = halves - found
+        found = found | ahead
+    return found - {patient}
+
+
 @transaction.atomic
 def _decide(action: Action, likeness: Likeness, *, by: HasActor, at: datetime) -> None:
     sources, target = _MOVES[action]
+    for patient in (likeness.first, likeness.second):
+        demand_unrestricted(patient)
     here = Likeness.objects.filter(pk=likeness.pk, state__in=sources)
     if not here.update(state=target, decided_by=by.actor.id, decided_at=at):
         raise Decided

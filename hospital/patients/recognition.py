@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from hospital.patients.models import Patient, WechatAccount, WechatUnion
+from hospital.patients.restriction import demand_unrestricted
 
 
 class AccountDiffers(Exception):
@@ -33,6 +34,7 @@ def recognise(
     :param accounts: appid → openid, as WeChat's verified answer stated them
     :param presumed: who it is by what the terminal said
     :raises AccountDiffers: union id, openids and terminal do not agree on one patient
+    :raises Restricted: nothing is to be added to their record
     """
     by_union = WechatUnion.objects.with_union_id(union_id).select_related("patient").first()
     known = {account.patient for account in _known(accounts)}
@@ -44,6 +46,7 @@ def recognise(
     if len(known) > 1:
         raise AccountDiffers
     [patient] = known
+    demand_unrestricted(patient)
     _link(patient, union_id, accounts, at=at)
     return Recognised(patient, "union_id" if by_union else "openid")
 

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from hospital import labels, policy
 from hospital.accounts.models import Staff
 from hospital.audit.actions import Action
+from hospital.audit.facts import Shown
 from hospital.audit.recording import record
 from hospital.crypto.normalising import person_name
 from hospital.errors import Refusal
@@ -25,6 +26,7 @@ from hospital.patients.attendance import attend
 from hospital.patients.documents import WITHOUT_NUMBER, WORDED, DocumentType
 from hospital.patients.enrolment import Person
 from hospital.patients.models import Identification, Patient, Registration
+from hospital.patients.restriction import demand_unrestricted
 
 Cause = Registration.Cause
 Evidence = Identification.Evidence
@@ -205,6 +207,7 @@ def look_up(person: Person, *, by: Staff, at: datetime) -> list[Patient]:
             kind="register",
             count=len(found),
             subjects={patient.pk for patient in found},
+            shown=[],  # a look of its own, if it comes to one
         )
     return found
 
@@ -267,12 +270,14 @@ def attend_known(entry: Entry, *, by: Staff, at: datetime, today: date) -> Patie
 
     :raises Implausible, Unsuited, GuardianNeeded, NoCampus: nothing has changed
     :raises NameDiffers, Unreadable: the document is on record under another name, or not to be read
+    :raises Restricted: nothing may be done with the record
     :raises Unknown: nobody has it
     """
     _demand_sound(entry, by=by, today=today)
     patient = enrolment.known(entry.person).first()
     if patient is None:
         raise Unknown
+    demand_unrestricted(patient)
     with enrolment.legible():
         enrolment.demand_same_name(patient, entry.person)
     attend(patient, campus=by.campus, at=at)
@@ -352,6 +357,7 @@ def look(registration: Registration, *, by: Staff, at: datetime) -> dict[str, st
         at=at,
         count=1,
         subjects=[registration.pk],
+        shown=[Shown.NAME_MASKED, Shown.DOCUMENT_TYPE, Shown.DOCUMENT_MASKED],
     )
     person = _read(registration)
     number = documents.masked_number(person.document_number) if person.document_number else ""

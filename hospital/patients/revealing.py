@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import TextChoices
 
-from hospital import labels, policy, roles
+from hospital import labels, policy, retention, roles
 from hospital.accounts.models import Staff
 from hospital.audit import flood
 from hospital.audit.actions import Action
@@ -23,11 +23,11 @@ from hospital.crypto.keyring import SubjectForgotten
 from hospital.crypto.sealing import Unopenable
 from hospital.errors import Refusal
 from hospital.patients.models import Patient, Reveal
+from hospital.patients.restriction import demand_unrestricted
 from hospital.roles import May
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
-_KEPT: Final = 2 * _DAY
 
 
 class Field(TextChoices):
@@ -78,6 +78,11 @@ class Erased(Refusal):
     message = "已依法删除"
 
 
+class Thinned(Refusal):
+    code = "thinned"
+    message = "已移交 HIS，这里不再保存，请在 HIS 中查看"
+
+
 class Unreadable(Refusal):
     code = "unreadable"
     message = "无法打开，请告诉安全管理员"
@@ -106,7 +111,9 @@ def reveal(
     :raises Patient.DoesNotExist: at the campus of `by` there is no such patient
     :raises StepUpNeeded: nobody showed that it is them
     :raises HourSpent, DaySpent: a quota is used up; that is on record, and an alarm
-    :raises NothingToShow, Erased, Unreadable: there is nothing to reveal, and nothing was counted
+    :raises Restricted: nothing may be done with this record
+    :raises NothingToShow, Erased, Thinned, Unreadable: there is nothing to reveal, and nothing was
+        counted
     """
     if not roles.may(by, May.REVEAL_PATIENTS):
         raise PermissionDenied
@@ -114,6 +121,7 @@ def reveal(
     known = Patient.objects.seen_by(by).get(pk=patient)
     if not is_fresh:
         raise StepUpNeeded
+    demand_unrestricted(known)
     value = _opened(known, what)
     with transaction.atomic(durable=True):
         # Two windows of one person wait here for each other: the last one left is shown once.
@@ -121,7 +129,7 @@ def reveal(
         spent = _counted(by, since=at - _HOUR), _counted(by, since=at - _DAY)
         refusal = _refusal(*spent)
         if refusal is None:
-            Reveal.objects.filter(staff=by, at__lt=at - _KEPT).delete()
+            Reveal.objects.filter(staff=by, at__lt=retention.cutoff("reveal", at)).delete()
             Reveal.objects.create(staff=by, at=at)
             record(
                 Action.PATIENT_REVEAL,
@@ -138,6 +146,8 @@ def reveal(
 
 
 def _opened(patient: Patient, what: Field) -> str:
+    if patient.thinned_at is not None:
+        raise Thinned
     try:
         match what:
             case Field.REAL_NAME:
@@ -168,7 +178,9 @@ def _refusal(hour: int, day: int) -> QuotaSpent | None:
 
 
 def _tell_of(refusal: QuotaSpent, *, by: Staff, at: datetime) -> None:
-    missed = flood.admit(f"reveal:{by.pk}")
+    missed = flood.admit(
+        f"reveal:{by.pk}", Action.PATIENT_REVEAL_QUOTA, by=by, on=by, code=refusal.code
+    )
     if missed is None:
         return
     with transaction.atomic():

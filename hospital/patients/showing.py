@@ -1,7 +1,7 @@
 """Pages that show several patients: whoever reads them is on record, also when they tick."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from hospital.accounts.models import staff_of
+from hospital.audit.facts import Shown
 from hospital.patients import viewing
 from hospital.patients.models import Patient
 
@@ -22,10 +23,17 @@ AWAY: Final = (RedisError, Error)  # what either kind of cache says when it cann
 log = structlog.get_logger(__name__)
 
 
-def show(request: HttpRequest, patients: Iterable[Patient | None], *, ticks: bool = False) -> None:
+def show(
+    request: HttpRequest,
+    patients: Iterable[Patient | None],
+    *,
+    classes: Collection[Shown],
+    ticks: bool = False,
+) -> None:
     """
     Record that whoever asks is shown these patients, before anything is rendered.
 
+    :param classes: what of them, by class of field
     :param ticks: the page asked for itself: of those it showed already, nothing is recorded
     """
     shown = {patient.pk: patient for patient in patients if patient}
@@ -38,7 +46,8 @@ def show(request: HttpRequest, patients: Iterable[Patient | None], *, ticks: boo
     before = _remembered(session)
     new = shown.keys() - before if ticks else shown.keys()
     if new:
-        viewing.looked([shown[pk] for pk in new], by=staff_of(request), at=timezone.now())
+        people = [shown[pk] for pk in new]
+        viewing.looked(people, shown=classes, by=staff_of(request), at=timezone.now())
         _remember(session, before | new)
 
 

@@ -1,18 +1,26 @@
 """Whoever looks at patients, even masked ones, is on record: one event per answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
 from hospital.audit.actions import Action
+from hospital.audit.facts import Shown
 from hospital.audit.recording import HasActor, record
 from hospital.crypto import keyring
 from hospital.crypto.keyring import SubjectForgotten
 from hospital.crypto.sealing import Unopenable
 from hospital.patients.models import Patient
+
+# What `Masked` tells, if all of it is on the page; and what a heading or a line of a list does.
+MASKED: Final = frozenset(
+    {Shown.NUMBER, Shown.NAME_MASKED, Shown.DOCUMENT_TYPE, Shown.DOCUMENT_MASKED}
+)
+NAMED: Final = frozenset({Shown.NUMBER, Shown.NAME_MASKED})
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Masked:
     What staff see of a patient before they ask for more.
 
     :param is_erased: nothing is left to reveal, correct or print
+    :param is_restricted: nobody may reveal, correct or print it
     """
 
     pk: UUID
@@ -29,6 +38,7 @@ class Masked:
     document_type: str
     document: str
     is_erased: bool = False
+    is_restricted: bool = False
 
 
 def prepare(patients: Sequence[Patient]) -> None:
@@ -43,8 +53,9 @@ def masked(patient: Patient) -> Masked:
         number=patient.number,
         name=readable(lambda: patient.masked_name),
         document_type=patient.get_document_type_display(),
-        document=readable(lambda: patient.masked_document if patient.document_number else "无号码"),
+        document=readable(lambda: patient.masked_document),
         is_erased=_is_erased(patient),
+        is_restricted=patient.restricted_at is not None,
     )
 
 
@@ -68,8 +79,14 @@ def _is_erased(patient: Patient) -> bool:
     return False
 
 
-def looked(patients: Sequence[Patient], *, by: HasActor, at: datetime) -> None:
-    """Record that `by` is shown these patients, before anything is rendered."""
+def looked(
+    patients: Sequence[Patient], *, shown: Collection[Shown], by: HasActor, at: datetime
+) -> None:
+    """
+    Record that `by` is shown these patients, before anything is rendered.
+
+    :param shown: what of them, by class of field; all that the page has a place for
+    """
     if not patients:
         return
     with transaction.atomic():
@@ -80,4 +97,5 @@ def looked(patients: Sequence[Patient], *, by: HasActor, at: datetime) -> None:
             at=at,
             count=len(patients),
             subjects={patient.pk for patient in patients},
+            shown=frozenset(shown),
         )

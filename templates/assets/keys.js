@@ -42,6 +42,6 @@
   });
 
   function isTyping(element) {
-    return element.closest("input, select, textarea, [contenteditable], dialog") !== null;
+    return element.closest("input, select, textarea, [contenteditable], dialog[open]") !== null;
   }
 }

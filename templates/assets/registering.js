@@ -16,7 +16,15 @@
     let turn = 0;
     let looking = Promise.resolve();
     let sending = "";
+    // A press that ends is a click; until then nothing may move from under it.
+    let pressed = Promise.resolve();
 
+    form.addEventListener("pointerdown", () => {
+      pressed = new Promise((end) => {
+        for (const name of ["pointerup", "pointercancel"])
+          window.addEventListener(name, () => setTimeout(end), { once: true });
+      });
+    });
     form.addEventListener("input", (event) => {
       // The date was read off the number that is being replaced.
       if (event.target === box("number") && box("born").readOnly) setBorn("", false);
@@ -78,8 +86,11 @@
         // Logged out, or no longer allowed: what is on the screen must go, and is not sent again.
         if (answer.redirected || answer.status === 403) location.replace(location.href);
         if (!answer.ok) throw new Error(String(answer.status));
-        return show(await answer.json());
+        const found = await answer.json();
+        await pressed;
+        return show(found);
       } catch {
+        await pressed;
         say(box("number"), "暂时不能核对，提交时再核对", false);
         return [];
       }

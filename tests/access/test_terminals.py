@@ -22,5 +22,6 @@ def test_nothing_of_another_terminal_is_there(install, notice, merchant):
 
     assert len(answers) > 12
     there = {one for one, answer in answers.items() if answer.status_code != 405}
-    assert {"face-session", "sighting", "authorization", "key"} == {name for name, _ in there}
+    named = {"face-session", "sighting", "authorization", "withdrawal", "key"}
+    assert {name for name, _ in there} == named
     assert {answers[one].status_code for one in there} == {404}

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.utils import timezone
+from uuid6 import uuid7
 
 from devices.models import Store, Terminal, TerminalKey
 from faceauth.models import Consent, FaceSession, Merchant, Notice
@@ -29,10 +30,22 @@ from hospital.patients.documents import DocumentType
 from hospital.patients.models import (
     Attendance,
     Correction,
+    HandOff,
     Identification,
     Likeness,
     Patient,
     Registration,
+)
+from hospital.privacy.models import (
+    Affected,
+    Assessment,
+    Disclosure,
+    Erasure,
+    Incident,
+    LegalHold,
+    Notification,
+    RetentionRun,
+    RightsRequest,
 )
 from hospital.roles import Role
 
@@ -127,7 +140,12 @@ def _campus(
     )
     first, second = (_patient(*one, campus=campus) for one in people)
     consent = Consent.objects.create(
-        notice=notice, granted=True, purposes=["onboarding"], terminal=terminal, at=now
+        notice=notice,
+        granted=True,
+        purposes=["onboarding"],
+        terminal=terminal,
+        at=now,
+        patient=first.pk,
     )
     session = FaceSession.objects.create(
         terminal=terminal,
@@ -164,8 +182,21 @@ def _campus(
     likeness = Likeness.objects.create(
         kind=Likeness.Kind.EXACT, first=first, second=second, found_at=now
     )
+    handoff = HandOff.objects.create(
+        patient=first, state=HandOff.State.DEAD, created_at=now, code="invalid"
+    )
+    request = RightsRequest.objects.create(
+        kind=RightsRequest.Kind.COPY,
+        patient=first.pk,
+        campus=campus,
+        applicant=RightsRequest.Applicant.SELF,
+        opened_by=colleague.pk,
+        opened_at=now,
+        due_on=timezone.localdate(now) + timedelta(days=15),
+    )
     found: list[models.Model] = [
         store, terminal, key, first, consent, session, registration, correction, likeness,
+        request, handoff,
     ]  # fmt: skip
     return {type(one): one for one in found}
 
@@ -227,10 +258,51 @@ def _of_all(by: Staff, notice: Notice) -> dict[type[models.Model], models.Model]
         Emergency.objects.create(
             campus=HERE, ticket="IT-1", reason="系统故障", asked_by=by.pk, asked_at=now
         ),
+        Disclosure.objects.create(
+            recipient=Disclosure.Recipient.HIS, purpose="handoff", subject=None, at=now
+        ),
+        Erasure.objects.create(
+            subject=uuid7(), cause=Erasure.Cause.REQUEST, decided_at=now, due_at=now
+        ),
+        Assessment.objects.create(
+            reference="PIA-1",
+            digest="0" * 64,
+            notice_version=notice.version,
+            purposes=[{"code": "onboarding", "label": "建档"}],
+            approved_at=now,
+            review_on=timezone.localdate(now) + timedelta(days=90),
+        ),
+        _incident(by),
+        RetentionRun.objects.create(is_dry=True, state="done", started_at=now, finished_at=now),
+        LegalHold.objects.create(
+            patient=Patient.objects.order_by("pk")[0],
+            until=timezone.localdate(now) + timedelta(days=30),
+            placed_at=now,
+            proposal=event.uid,
+        ),
         Job.objects.create(kind=Job.Kind.CHECK, target="patients"),
         KeyEpoch.objects.order_by("pk")[0],
     ]  # fmt: skip
     return {type(one): one for one in found}
+
+
+def _incident(by: Staff) -> Incident:
+    now = timezone.now()
+    incident = Incident.objects.create(
+        number="IR-20260101-01",
+        kind=Incident.Kind.LEAK,
+        summary="有人拍摄屏幕",
+        found_at=now,
+        opened_by=by.pk,
+        opened_at=now,
+        affected=1,
+    )
+    patient = Patient.objects.order_by("pk")[0]
+    Affected.objects.create(incident=incident, subject=patient.pk, action="patient.view")
+    Notification.objects.create(
+        incident=incident, recipient=Notification.Recipient.MANAGEMENT, due_at=now
+    )
+    return incident
 
 
 _KNOWN: Final = {(one._meta.app_label, one._meta.model_name) for one in apps.get_models()}
@@ -244,6 +316,13 @@ _OF_DESK: Final[Mapping[str, type[models.Model]]] = {
     "reveal": Patient,
     "slip": Patient,
     "correct": Patient,
+    "right": RightsRequest,
+    "handoff": HandOff,
+    "erase": Patient,
+    "rights": Patient,
+    "restriction": Patient,
+    "consents": Patient,
+    "guardian": Patient,
 }
 
 
@@ -268,6 +347,8 @@ def words(
         "content_type_id": "1",
         "key_id": world.thing(TerminalKey, campus).pk,
         "key": "SESSION_IDLE_MINUTES",
+        "category": "session",
+        "recipient": "management",
         "object_id": patient.pk,
         "pk": 1,
     }

@@ -12,24 +12,35 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 import httpx
 
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
-from tests.benchmarks.lines import Goal, Line
+from tests.benchmarks.lines import Line
 from tests.benchmarks.paired import LEAST, Quartiles, Rounds
 from tests.benchmarks.scene import RAWDATA
 from tests.benchmarks.servers import Served, Site
 from tests.benchmarks.visitors import CONNECTIONS, Visit
 
-AUTHINFO, HEARTBEAT, DRF, DJANGO = "authinfo", "heartbeat", "bare DRF", "bare Django"
+AUTHINFO, UNRECORDED, HEARTBEAT = "authinfo", "authinfo without its record", "heartbeat"
+SUBMISSION, POLL = "submission", "poll"
+DRF, DJANGO = "bare DRF", "bare Django"
+CLOTHED_DRF, CLOTHED_DJANGO = "DRF in our middleware", "Django in our middleware"
 WARM_UP = 400  # questions: keys, connections, caches, every terminal twice
 SLICE = 0.15  # seconds on the clock
-SLICES = 5  # for each contestant, in a round
+SLICES = 3  # for each contestant, in a round
+A_VISIT_EACH = 2 * CONNECTIONS  # submissions in a slice, at most
 
-OF_DRF = Goal(0.60, at_least=True)
-TAIL = Goal(3.0)
+# (id, name, whose CPU, beside whose)
+RATIOS = (
+    ("P1", "authinfo_unrecorded/bare_drf", UNRECORDED, DRF),
+    ("P3", "submission/bare_drf", SUBMISSION, DRF),
+    ("P5", "poll/bare_drf", POLL, DRF),
+    ("P6", "middleware_and_log/bare_django", CLOTHED_DJANGO, DJANGO),
+    ("P6d", "middleware_and_log/bare_drf", CLOTHED_DRF, DRF),
+)
 
 Ask = Callable[[], bytes]
 
@@ -40,6 +51,7 @@ class Contestant:
 
     served: Served
     question: Ask
+    at_most: int = 100_000  # in a slice
 
     def answer(self, count: int) -> tuple[float, Visit]:
         """Return the CPU seconds it took to answer so many at once, and how the askers fared."""
@@ -52,7 +64,7 @@ class Contestant:
         """Return how many it answers in a slice."""
         self.answer(WARM_UP)
         _, visit = self.answer(WARM_UP // 2)
-        return max(2 * CONNECTIONS, round(SLICE * visit.rate))
+        return min(self.at_most, max(2 * CONNECTIONS, round(SLICE * visit.rate)))
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Figures:
 
     @property
     def is_noisy(self) -> bool:
-        return any(line.verdict == "NOISY" for line in lines(self, judged=True, where=""))
+        return any(line.verdict == "NOISY" for line in _ratios(self, judged=True, where=""))
 
 
 def measure(contestants: Mapping[str, Contestant], *, rounds: int) -> Figures:
@@ -104,32 +116,89 @@ def measure(contestants: Mapping[str, Contestant], *, rounds: int) -> Figures:
     return figures
 
 
+def submissions(rounds: int) -> int:
+    """Return how many visits `measure` needs, at most."""
+    return WARM_UP + WARM_UP // 2 + 2 * max(rounds, LEAST) * SLICES * A_VISIT_EACH
+
+
 def lines(figures: Figures, *, judged: bool, where: str) -> Iterator[Line]:
     """Return the ratios; where they are not `judged` they have no goal."""
-    count = len(figures.cpu)
-    drf, tail = (OF_DRF, TAIL) if judged else (None, None)
-    cpu, clock = f"server's cpu, {count} rounds, {where}", f"clock, {count} rounds, {where}"
-    yield Line("A1", "authinfo/bare_drf", figures.cpu.ratio(DRF, AUTHINFO), drf, cpu)
-    yield Line("A2", "heartbeat/bare_drf", figures.cpu.ratio(DRF, HEARTBEAT), None, cpu)
-    yield Line("A3", "authinfo/bare_django", figures.cpu.ratio(DJANGO, AUTHINFO), None, cpu)
-    yield Line("A4", "authinfo_p99/p50", Quartiles.of(figures.tails[AUTHINFO]), tail, clock)
-    yield Line("A5", "heartbeat_p99/p50", Quartiles.of(figures.tails[HEARTBEAT]), None, clock)
+    yield from _ratios(figures, judged=judged, where=where)
+    clock, of = f"clock, {len(figures.cpu)} rounds, {where}", figures.tails
+    yield Line("A4", "authinfo_p99/p50", Quartiles.of(of[AUTHINFO]), clock, is_judged=judged)
+    yield Line("A5", "heartbeat_p99/p50", Quartiles.of(of[HEARTBEAT]), clock)
 
 
 def contestants(site: Site) -> dict[str, Contestant]:
-    terminals = site.secrets["terminals"]
-    signers = [TerminalAuth(keys.from_pem(one["key"].encode()), one["key_id"]) for one in terminals]
-    serials = itertools.cycle([one["serial"] for one in terminals])
-    token = {"Authorization": f"Token {site.secrets['token']}"}
+    auths = signers(site)
+    terminals = itertools.cycle(auths.values())
+    serials = itertools.cycle(auths)
+    token = {"Authorization": f"Token {site.token}"}
     asked = {"rawdata": RAWDATA}
+    of = site.servers
+    authinfo = _signed(terminals, "/api/v1/authinfo/", lambda: asked)
+
+    def drf() -> bytes:
+        return raw(_request(f"/token/{next(serials)}/", asked, token))
+
+    def django() -> bytes:
+        return raw(_request("/bare/", asked))
+
     return {
-        AUTHINFO: Contestant(site.project, _signed(signers, "/api/v1/authinfo/", lambda: asked)),
-        HEARTBEAT: Contestant(site.project, _signed(signers, "/api/v1/heartbeat/", _beat)),
-        DRF: Contestant(
-            site.reference, lambda: _raw(_request(f"/token/{next(serials)}/", asked, token))
-        ),
-        DJANGO: Contestant(site.reference, lambda: _raw(_request("/bare/", asked))),
+        AUTHINFO: Contestant(of["project"], authinfo),
+        UNRECORDED: Contestant(of["unrecorded"], authinfo),
+        HEARTBEAT: Contestant(of["project"], _signed(terminals, "/api/v1/heartbeat/", _beat)),
+        SUBMISSION: Contestant(of["project"], submission(site), at_most=A_VISIT_EACH),
+        POLL: Contestant(of["project"], _poll(site)),
+        DRF: Contestant(of["reference"], drf),
+        DJANGO: Contestant(of["reference"], django),
+        CLOTHED_DRF: Contestant(of["clothed"], drf),
+        CLOTHED_DJANGO: Contestant(of["clothed"], django),
     }
+
+
+def signers(site: Site) -> dict[str, TerminalAuth]:
+    """Return who signs for which terminal, by its serial."""
+    return {
+        one["serial"]: TerminalAuth(keys.from_pem(one["key"].encode()), one["key_id"])
+        for one in site.terminals
+    }
+
+
+def submission(site: Site) -> Ask:
+    """Return what says yes for the next visit, as a terminal's program says it."""
+    auths = signers(site)
+
+    def ask() -> bytes:
+        session = next(site.sessions)
+        path = f"/api/v1/face-sessions/{session['id']}/authorization/"
+        once = {"Idempotency-Key": str(uuid4())}
+        request = _request(path, {"return_code": "SUCCESS"}, once)
+        return raw(next(auths[session["terminal"]].auth_flow(request)))
+
+    return ask
+
+
+def _poll(site: Site) -> Ask:
+    """Return what asks how far a visit is, without waiting."""
+    auths = signers(site)
+    visits = itertools.cycle(list(itertools.islice(site.sessions, len(auths))))
+
+    def ask() -> bytes:
+        session = next(visits)
+        request = httpx.Request("GET", f"http://127.0.0.1/api/v1/face-sessions/{session['id']}/")
+        return raw(next(auths[session["terminal"]].auth_flow(request)))
+
+    return ask
+
+
+def _ratios(figures: Figures, *, judged: bool, where: str) -> Iterator[Line]:
+    how, of = f"server's cpu, {len(figures.cpu)} rounds, {where}", figures.cpu.ratio
+    yield Line("A1", "authinfo/bare_drf", of(DRF, AUTHINFO), how, is_judged=judged)
+    yield Line("A2", "heartbeat/bare_drf", of(DRF, HEARTBEAT), how)
+    yield Line("A3", "authinfo/bare_django", of(DJANGO, AUTHINFO), how)
+    for name_id, name, one, other in RATIOS:
+        yield Line(name_id, name, of(one, other), how, is_judged=judged)
 
 
 def _round(
@@ -142,9 +211,8 @@ def _round(
         figures.add(name, given)
 
 
-def _signed(signers: list[TerminalAuth], path: str, body: Callable[[], object]) -> Ask:
-    turns = itertools.cycle(signers)
-    return lambda: _raw(next(next(turns).auth_flow(_request(path, body()))))
+def _signed(turns: Iterator[TerminalAuth], path: str, body: Callable[[], object]) -> Ask:
+    return lambda: raw(next(next(turns).auth_flow(_request(path, body()))))
 
 
 def _beat() -> object:
@@ -161,7 +229,7 @@ def _request(path: str, body: object, headers: Mapping[str, str] | None = None) 
     return httpx.Request("POST", f"http://127.0.0.1{path}", json=body, headers=headers)
 
 
-def _raw(request: httpx.Request) -> bytes:
+def raw(request: httpx.Request) -> bytes:
     """Return a request as it goes over the wire."""
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     path = request.url.raw_path.decode()

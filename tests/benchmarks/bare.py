@@ -58,5 +58,5 @@ class Floor:
 
 
 def digest(message: bytes, key: str) -> Callable[[], str]:
-    """Return the one HMAC of a v2 message."""
+    """Return the one HMAC of a v2 message, or of a blind index."""
     return lambda: hmac.new(key.encode(), message, hashlib.sha256).hexdigest()

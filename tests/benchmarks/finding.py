@@ -1,30 +1,34 @@
 """
-Finding a patient by document number, beside a plain indexed column of the same table.
+Finding a patient by document number, beside a plain indexed column, and beside the primary key.
 
-On PostgreSQL, among as many patients as a hospital group has. Of them a thousand are real, the
-others are rows of random bytes with digests of their own: to an index they are all the same.
+On PostgreSQL, among as many patients as a hospital group has, and on SQLite. Of them a thousand
+are real, the others are rows of random bytes with digests of their own: to an index they are all
+the same.
 
 `python -m tests.benchmarks.finding PATIENTS` fills the database of its environment and prints
-the ratios of its rounds.
+the seconds of its rounds.
 """
 
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
-from hospital.demo.installation import ROOT, Installation
-from tests.benchmarks.paired import Quartiles
+from hospital.demo.installation import Installation
+from tests.benchmarks.apart import asked
+from tests.benchmarks.paired import Rounds
 from tests.house import postgresql
 
 PATIENTS = {"quick": 100_000, "full": 1_000_000}
 REAL = 1_000
 ROUNDS = 15
 FINDINGS = 200  # by each side, in a round
+
+Find = Callable[[str, str, UUID], object]  # document number, its digest, key → a row
 
 _FILL = """
     INSERT INTO patients_patient
@@ -33,28 +37,34 @@ _FILL = """
            sha256(n::text::bytea) || sha256(n::text::bytea), md5(n::text), now()
     FROM generate_series(1, %s) n
 """
-_PLAIN = """
-    CREATE TABLE plain AS SELECT *, document_index AS document FROM patients_patient;
-    ALTER TABLE plain ADD PRIMARY KEY (id);
-    CREATE UNIQUE INDEX ON plain (document);
-    CREATE UNIQUE INDEX ON plain (number);
-    ANALYZE;
+_FILL_SQLITE = """
+    WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < %s)
+    INSERT INTO patients_patient
+      (id, number, real_name, document_type, document_number, document_index, created_at)
+    SELECT lower(hex(randomblob(16))), 'Q' || n, randomblob(32), 1, randomblob(64),
+           lower(hex(randomblob(16))), datetime('now')
+    FROM more
 """
+_PLAIN = (
+    "CREATE TABLE plain AS SELECT *, document_index AS document FROM patients_patient",
+    "CREATE UNIQUE INDEX plain_id ON plain (id)",
+    "CREATE UNIQUE INDEX plain_document ON plain (document)",
+    "CREATE UNIQUE INDEX plain_number ON plain (number)",
+    "ANALYZE",
+)
 
 
-def measure(server: str, var: Path, *, patients: int) -> Quartiles:
-    """Return how many times the wall time of the plain lookup ours takes."""
+def measure(server: str, var: Path, *, patients: int) -> Rounds:
+    """Return the seconds on the clock of each: by document, the plain column, the key."""
     with postgresql(server) as url:
         environment = {**Installation(var, 0, 0).prepare(), "DATABASE_URL": url}
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.finding", str(patients)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    return Quartiles.of(json.loads(ended.stdout))
+        return Rounds(asked("finding", patients, env=environment))
+
+
+def measure_on_sqlite(var: Path, *, patients: int) -> Rounds:
+    """Return the same, where the database is a file."""
+    environment = Installation(var, 0, 0).prepare()
+    return Rounds(asked("finding", patients, env=environment))
 
 
 def _main(patients: int) -> None:
@@ -99,38 +109,40 @@ def _main(patients: int) -> None:
         for place, number in enumerate(numbers)
     ]
     Patient.objects.bulk_create(real)
+    more = patients - REAL
     with connection.cursor() as cursor:
-        cursor.execute(_FILL, [patients - REAL])
-        cursor.execute(_PLAIN)
-    documents = dict(Patient.objects.values_list("number", "document_index"))
-    wanted = [(numbers[place], documents[f"P{place}"]) for place in range(REAL)]
+        cursor.execute(_FILL if connection.vendor == "postgresql" else _FILL_SQLITE, [more])
+        for statement in _PLAIN:
+            cursor.execute(statement)
+    there = {
+        number: (document, key)
+        for number, document, key in Patient.objects.filter(
+            number__in=[f"P{place}" for place in range(REAL)]
+        ).values_list("number", "document_index", "pk")
+    }
+    wanted = [(numbers[place], *there[f"P{place}"]) for place in range(REAL)]
+    sides: dict[str, Find] = {
+        "document": lambda number, _document, _key: Patient.objects.with_document(1, number).get(),
+        "plain": lambda _number, document, _key: Plain.objects.filter(document=document).get(),
+        "key": lambda _number, _document, key: Patient.objects.get(pk=key),
+    }
+    print(json.dumps(_taken(sides, wanted)))
 
-    def sealed(number: str, _document: str) -> object:
-        return Patient.objects.with_document(1, number).get()
 
-    def plain(_number: str, document: str) -> object:
-        return Plain.objects.filter(document=document).get()
-
-    print(json.dumps(_ratios(sealed, plain, wanted)))
-
-
-def _ratios(
-    sealed: Callable[[str, str], object],
-    plain: Callable[[str, str], object],
-    wanted: list[tuple[str, str]],
-) -> list[float]:
-    ratios = []
+def _taken(sides: dict[str, Find], wanted: list[tuple[str, str, UUID]]) -> dict[str, list[float]]:
+    """Return the seconds of each side, round by round."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS + 1):
-        took = {sealed: 0.0, plain: 0.0}
-        chosen = random.sample(wanted, FINDINGS)
-        turns = [(find, one) for one in chosen for find in took]
+        took = dict.fromkeys(sides, 0.0)
+        turns = [(name, one) for one in random.sample(wanted, FINDINGS) for name in sides]
         random.shuffle(turns)
-        for find, one in turns:
+        for name, one in turns:
             began = time.perf_counter()
-            find(*one)
-            took[find] += time.perf_counter() - began
-        ratios.append(took[sealed] / took[plain])
-    return ratios[1:]  # the first warmed everything up
+            sides[name](*one)
+            took[name] += time.perf_counter() - began
+        for name, total in took.items():
+            seconds[name].append(total)
+    return {name: took[1:] for name, took in seconds.items()}  # the first warmed everything up
 
 
 if __name__ == "__main__":

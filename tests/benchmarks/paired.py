@@ -2,8 +2,8 @@
 Ratios that mean something on a noisy machine: both sides back to back, in shuffled order.
 
 A round gives every contestant its slices of CPU time, a few milliseconds each, so that what
-else the machine does hits all of them alike. A ratio is taken within its round. Only CPU time
-of this process counts, and only the quartiles decide.
+else the machine does hits all of them alike. A ratio is taken within its round, and only the
+quartiles decide. `measure` counts the CPU time of this process, `taken` whatever a side counts.
 """
 
 import gc
@@ -12,11 +12,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 Batch = Callable[[int], None]  # does the work so many times
+Turn = Callable[[], float]  # works for a while; returns seconds per call, on its own clock
 
 SLICES = 10  # for each contestant, in a round
-LEAST = 9  # rounds under which quartiles say nothing
+LEAST = 5  # rounds under which quartiles say nothing
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,20 @@ def measure(
 ) -> Rounds:
     """Warm all up, then let all run in each of `rounds`, in slices of so many CPU seconds."""
     times = {name: _times(batch, slice) for name, batch in contestants.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    turns = {name: partial(_cpu, batch, times[name]) for name, batch in contestants.items()}
+    return taken(turns, rounds=rounds, slices=slices)
+
+
+def taken(sides: Mapping[str, Turn], *, rounds: int, slices: int) -> Rounds:
+    """Let each side take so many turns in every round, in shuffled order."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()
     gc.disable()
     try:
         for _ in range(max(rounds, LEAST)):
-            took = dict.fromkeys(contestants, 0.0)
-            for name in random.sample(list(contestants) * slices, len(contestants) * slices):
-                took[name] += _cpu(contestants[name], times[name])
+            took = dict.fromkeys(sides, 0.0)
+            for name in random.sample(list(sides) * slices, len(sides) * slices):
+                took[name] += sides[name]()
             for name, total in took.items():
                 seconds[name].append(total / slices)
             gc.collect()

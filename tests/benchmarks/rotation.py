@@ -8,7 +8,6 @@ server's process for us included: what else the machine does is not our pace.
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from hospital.demo.installation import ROOT
+from tests.benchmarks.apart import asked
 
 BATCH: Final = 5_000
 PATIENTS: Final = 10_000
@@ -39,14 +38,7 @@ class Rates:
 
 def measure(url: str, *, patients: int = PATIENTS) -> Rates:
     """Measure in a process of its own, which has its own settings."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.rotation", url, str(patients)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Rates(**json.loads(ended.stdout))
+    return Rates(**asked("rotation", url, patients))
 
 
 def name_of(n: int) -> str:
@@ -94,9 +86,11 @@ def _rates(patients: int) -> Rates:
 
 def _seconds(kind: str, phase: str) -> float:
     """Rotate, and return how long the first pass of one phase took."""
+    from hospital.audit.actions import Action  # noqa: PLC0415
     from hospital.crypto.models import Job  # noqa: PLC0415
     from hospital.crypto.rotation import errands, jobs  # noqa: PLC0415
     from hospital.crypto.rotation.jobs import Run  # noqa: PLC0415
+    from hospital.management.commands import rotatekeys  # noqa: PLC0415
 
     errand = errands.new_kek() if kind == Job.Kind.KEK else errands.new_data_keys()
     began = ended = 0.0
@@ -117,6 +111,7 @@ def _seconds(kind: str, phase: str) -> float:
                 began = _cpu()
 
         run.enter = entered  # type: ignore[method-assign]
+        rotatekeys._record(Action.KEYS_ROTATE_BEGIN, run.job)  # or no row may change
         jobs.work(run, errand.phases)
     return ended - began
 
@@ -162,14 +157,11 @@ def _set_up(url: str) -> None:
 
     django.setup()
     from django.conf import settings  # noqa: PLC0415
-    from django.core.management import call_command  # noqa: PLC0415
 
-    from hospital.crypto.providers.file import FileProvider  # noqa: PLC0415
+    from tests import new_place  # noqa: PLC0415
 
     settings.CELERY_TASK_TIME_LIMIT = 0
-    if not settings.KEY_FILE.exists():
-        FileProvider.create(settings.KEY_FILE)
-    call_command("migrate", verbosity=0)
+    new_place.build()
 
 
 if __name__ == "__main__":

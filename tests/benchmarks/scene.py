@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import httpx
 import xmltodict
@@ -78,8 +79,12 @@ class Scene:
 def play() -> Scene:
     """Let somebody be seen, and ask who it was; nothing of ours takes part but the simulator."""
     simulator = Simulator.fresh()
+    return ask(simulator, simulator.meet(SEEN))
+
+
+def ask(simulator: Simulator, face_sid: str) -> Scene:
+    """Ask the simulator who was seen under this face_sid."""
     world = simulator.world
-    face_sid = simulator.meet(SEEN)
     stamp, nonce = int(time.time()), secrets.token_hex(16)
     message = f"GET\n{_target(face_sid, simulator)}\n{stamp}\n{nonce}\n\n".encode()
     signature = _private(world.merchant_key).sign(message, padding.PKCS1v15(), hashes.SHA256())
@@ -161,6 +166,7 @@ def _target(face_sid: str, simulator: Simulator) -> str:
     return f"/v3/facemch/users/{face_sid}?{query}"
 
 
+@cache
 def _private(pem: str) -> RSAPrivateKey:
     key = load_pem_private_key(pem.encode(), password=None)
     assert isinstance(key, RSAPrivateKey)

@@ -1,18 +1,22 @@
 """
-A process that answers every GET with the same bytes, as cheaply as Python can.
+A process that answers for WeChat with bytes the simulator signed beforehand.
 
-The bytes are one answer of the simulator, signed beforehand: what is measured is the client.
+Answering costs next to nothing, and takes as long as it is told to: what is measured is whoever
+asks. An answer is good for five minutes, as every signed one.
 """
 
 import asyncio
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.request import urlopen
 
 ACCEPTS = "/accepts"
+USERS = b"/v3/facemch/users/"
+ANYBODY = ""  # in the place of a face_sid
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,28 @@ class Upstream:
 
 
 @contextmanager
-def answering(reply: bytes) -> Iterator[Upstream]:
-    """Run the process for as long as the block lasts; it ends with its standard input."""
-    command = [sys.executable, "-S", "-E", __file__, str(len(reply))]
+def answering(answers: Mapping[str, bytes], *, delay: float = 0.0) -> Iterator[Upstream]:
+    """
+    Run the process for as long as the block lasts; it ends with its standard input.
+
+    :param answers: face_sid, or `ANYBODY`, → the answer as it goes over the wire
+    :param delay: seconds each answer takes
+    """
+    command = [sys.executable, "-S", "-E", __file__, str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(reply)
+        known = {face_sid: answer.decode("latin-1") for face_sid, answer in answers.items()}
+        process.stdin.write(json.dumps(known).encode() + b"\n")
         process.stdin.flush()
         yield Upstream(f"http://127.0.0.1:{int(process.stdout.readline())}")
         process.stdin.close()
 
 
 class _Connection(asyncio.Protocol):
-    reply = b""
+    answers: Mapping[bytes, bytes]
+    anybody: bytes | None
+    delay = 0.0
     accepts = questions = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,8 +64,18 @@ class _Connection(asyncio.Protocol):
         self._head += data
         while b"\r\n\r\n" in self._head:  # a GET is its head
             head, _, self._head = self._head.partition(b"\r\n\r\n")
-            asked = head.startswith(b"GET " + ACCEPTS.encode())
-            self._transport.write(self._counted() if asked else self.reply)
+            if head.startswith(b"GET " + ACCEPTS.encode()):
+                self._transport.write(self._counted())
+            elif self.delay:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.delay, self._transport.write, self._answer(head))
+            else:
+                self._transport.write(self._answer(head))
+
+    def _answer(self, head: bytes) -> bytes:
+        if self.anybody is not None:
+            return self.anybody
+        return self.answers[head.partition(USERS)[2].partition(b"?")[0]]
 
     def _counted(self) -> bytes:
         _Connection.questions += 1
@@ -61,8 +83,11 @@ class _Connection(asyncio.Protocol):
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-async def _serve(length: int) -> None:
-    _Connection.reply = sys.stdin.buffer.read(length)
+async def _serve(delay: float) -> None:
+    known = json.loads(sys.stdin.buffer.readline())
+    _Connection.answers = {one.encode(): known[one].encode("latin-1") for one in known}
+    _Connection.anybody = _Connection.answers.get(ANYBODY.encode())
+    _Connection.delay = delay
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), ended.set)
@@ -72,4 +97,4 @@ async def _serve(length: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(float(sys.argv[1])))

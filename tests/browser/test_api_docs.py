@@ -1,29 +1,6 @@
 """/api/docs in a real browser: all from here, and nothing the policy refuses."""
 
-import shutil
 from urllib.parse import urlsplit
-
-import pytest
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
-        # Playwright keeps an event loop in this thread, where Django would refuse to work.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_the_api_is_described_without_a_login_by_this_server_alone(chromium, live_server):

@@ -1,9 +1,6 @@
 """The auditor's pages in a real browser: read by axe-core, walked with keys, whole when narrow."""
 
-import shutil
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import urljoin
 
 import pytest
 from django.db import transaction
@@ -15,52 +12,8 @@ from hospital.audit.actions import Action
 from hospital.audit.detection import Occasion, detect
 from hospital.audit.findings import Finding
 from hospital.audit.recording import record
-from tests import signing_in
-from tests.conftest import PASSWORD
+from tests.browser.desk import expect
 from tests.hospital.notarised import House
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-expect = playwright.expect
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-STRICT = {"target-size": {"enabled": True}}  # beyond axe-core's own choice
-DESK, HAND = (1366, 768), (390, 844)
-WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# What is cut off, or needs a scroll bar of its own.
-CUT = """() => {
-  const whole = ["SELECT", "INPUT", "PRE", "TEXTAREA"];
-  const isCut = (one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1
-    && getComputedStyle(one).overflowX !== "visible" && !whole.includes(one.tagName)
-    && !one.classList.contains("visually-hidden");
-  const all = [...document.querySelectorAll("#content *, #pages *, #header *")];
-  return all.filter(isCut).map((one) => one.outerHTML.slice(0, 200));
-}"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
-        # Playwright keeps an event loop in this thread, where Django would refuse to work.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -106,68 +59,15 @@ def trail(house, lin, chen):
     }
 
 
-class Desk:
-    """The auditor before one browser, and all it complained about."""
-
-    def __init__(self, chromium, server, size, scheme):
-        self.server, self.complaints = server, []
-        width, height = size
-        self.context = chromium.new_context(
-            locale="zh-CN", viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        self.page = self.context.new_page()
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _heard(self, message):
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{self.page.url}: {message.text}")
-
-    def open(self, address):
-        return self.page.goto(urljoin(self.server, address))
-
-    def sit_down(self, person):
-        signing_in.at_the_door(self.page, self.server, person, password=PASSWORD)
-        expect(self.page.locator("#user-tools")).to_contain_text(person.display_name)
-
-    def violations(self):
-        self.page.evaluate(AXE.read_text())
-        found = self.page.evaluate("rules => axe.run(document, { rules })", STRICT)
-        return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
-
-
-@pytest.fixture
-def seat(chromium, live_server, zhou):
-    desks = []
-
-    def sit(size=DESK, scheme="light"):
-        desk = Desk(chromium, live_server.url, size, scheme)
-        desks.append(desk)
-        desk.sit_down(zhou)
-        return desk
-
-    yield sit
-    for desk in desks:
-        desk.context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, HAND], ids=["desk", "hand"])
-def test_every_page_is_whole_and_axe_finds_nothing(seat, trail, size, scheme):
-    desk = seat(size, scheme)
+def test_every_page_is_whole_and_axe_finds_nothing(seat, zhou, trail):
+    desk = seat(zhou)
 
     for name, address in trail.items():
-        assert desk.open(address).status == 200, name
-        assert desk.complaints == [], name
-        assert desk.violations() == [], name
-        desk.complaints.clear()  # axe tries styles that the policy refuses
-        assert desk.page.evaluate(WIDER) <= 0, name
-        if size == DESK:
-            assert desk.page.evaluate(CUT) == [], name
+        desk.visit(address, f"trail-{name}")
 
 
-def test_the_list_is_searched_and_walked_with_keys_alone(seat, trail):
-    desk = seat()
+def test_the_list_is_searched_and_walked_with_keys_alone(seat, zhou, trail):
+    desk = seat(zhou)
     desk.open(trail["list"])
 
     desk.page.get_by_label("行为人（工号或编号）").focus()
@@ -184,8 +84,8 @@ def test_the_list_is_searched_and_walked_with_keys_alone(seat, trail):
     assert desk.complaints == []
 
 
-def test_a_finding_is_settled_with_keys_alone(seat, trail):
-    desk = seat()
+def test_a_finding_is_settled_with_keys_alone(seat, zhou, trail):
+    desk = seat(zhou)
     desk.open(trail["finding"])
 
     desk.page.get_by_label("已处置").focus()
@@ -200,8 +100,8 @@ def test_a_finding_is_settled_with_keys_alone(seat, trail):
     expect(desk.page.locator(".banner-alert")).to_have_count(0)
 
 
-def test_the_proof_is_saved_as_a_file(seat, trail):
-    desk = seat()
+def test_the_proof_is_saved_as_a_file(seat, zhou, trail):
+    desk = seat(zhou)
     desk.open(trail["event"])
 
     with desk.page.expect_download() as saved:
@@ -211,8 +111,8 @@ def test_the_proof_is_saved_as_a_file(seat, trail):
     assert saved.value.path().read_text().startswith("c2sp.org/tlog-proof@v1\nindex ")
 
 
-def test_the_standing_refreshes_by_itself(seat, trail, house):
-    desk = seat()
+def test_the_standing_refreshes_by_itself(seat, zhou, trail, house):
+    desk = seat(zhou)
     desk.open(trail["standing"])
     desk.page.evaluate("window.sameDocument = true")
     house.later(seconds=2)

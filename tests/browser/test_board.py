@@ -1,136 +1,20 @@
 """今日工作台 in a real browser: live, keyed, whole, and honest about a connection that is cut."""
 
-import os
-import shutil
-from pathlib import Path
-from urllib.parse import urljoin
-
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from faceauth import handling
 from faceauth.models import FaceSession
-from hospital import stepup
 from hospital.desk import working
 from hospital.patients import enrolment
 from hospital.patients.documents import DocumentType
 from hospital.patients.models import Likeness
+from tests.browser.desk import DESK, HAND, expect
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-expect = playwright.expect
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-STRICT = {"target-size": {"enabled": True}}  # beyond axe-core's own choice
-DESK, HAND = (1366, 768), (390, 844)
-WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# What is cut off, or needs a scroll bar of its own.
-CUT = """() => {
-  const whole = ["SELECT", "INPUT", "PRE", "TEXTAREA"];
-  const isCut = (one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1
-    && getComputedStyle(one).overflowX !== "visible" && !whole.includes(one.tagName)
-    && !one.classList.contains("visually-hidden");
-  const all = [...document.querySelectorAll("#content *, #pages *, #header *")];
-  return all.filter(isCut).map((one) => one.outerHTML.slice(0, 200));
-}"""
-PICTURES = os.environ.get("PICTURES", "")  # a directory, to look at them
 HOME = reverse("admin:index")
 ROW = "[data-part=visits] li"
 State = FaceSession.State
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
-        # Playwright keeps an event loop in this thread, where Django would refuse to work.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-class Desk:
-    """A member of staff before one browser, and all it complained about or asked for."""
-
-    def __init__(self, chromium, server, size, scheme):
-        self.server, self.complaints, self.asked, self.client = server, [], [], Client()
-        width, height = size
-        self.context = chromium.new_context(
-            locale="zh-CN", viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        self.page = self.context.new_page()
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def _heard(self, message):
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{self.page.url}: {message.text}")
-
-    def sit_down(self, person):
-        self.client.force_login(person)
-        session = self.client.session
-        stepup.stamp(session, at=timezone.now())
-        session.save()
-        cookie = self.client.cookies[settings.SESSION_COOKIE_NAME].value
-        self.context.add_cookies(
-            [{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": self.server}]
-        )
-
-    def open(self, address):
-        return self.page.goto(urljoin(self.server, address))
-
-    def violations(self):
-        self.page.evaluate(AXE.read_text())
-        found = self.page.evaluate("rules => axe.run(document, { rules })", STRICT)
-        return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
-
-    def check(self, name):
-        """The page is whole, axe-core finds nothing, and nothing was refused or asked elsewhere."""
-        if PICTURES:
-            self.page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
-        assert self.complaints == [], name
-        assert self.violations() == [], name
-        self.page.wait_for_timeout(200)  # what is said of the next line comes late
-        self.complaints.clear()  # axe tries styles that the policy refuses
-        assert self.page.evaluate(WIDER) <= 0, name
-        if self.page.viewport_size["width"] == DESK[0]:
-            assert self.page.evaluate(CUT) == [], name
-        assert [one for one in self.asked if not one.startswith((self.server, "data:"))] == []
-
-
-@pytest.fixture
-def seat(chromium, live_server):
-    desks = []
-
-    def sit(person, size=DESK, scheme="light"):
-        desk = Desk(chromium, live_server.url, size, scheme)
-        desks.append(desk)
-        desk.sit_down(person)
-        return desk
-
-    yield sit
-    for desk in desks:
-        desk.page.goto("about:blank")  # no more questions, before the database goes
-        desk.context.close()
 
 
 @pytest.fixture
@@ -175,28 +59,18 @@ def morning(lobby, sun):
     return visits
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, HAND], ids=["desk", "hand"])
-def test_board_and_visit_are_whole_and_axe_finds_nothing(seat, chen, morning, size, scheme):
-    desk = seat(chen, size, scheme)
-    addresses = {
-        "board": HOME,
-        "visit": reverse("admin:faceauth_facesession_change", args=[morning[1].pk]),
-        "visits": reverse("admin:faceauth_facesession_changelist"),
-    }
+def test_board_and_visit_are_whole_and_axe_finds_nothing(seat, chen, morning):
+    desk = seat(chen)
+    visit = reverse("admin:faceauth_facesession_change", args=[morning[1].pk])
 
-    for name, address in addresses.items():
-        assert desk.open(address).status == 200
-        desk.check(f"{name}-{size[0]}-{scheme}")
+    desk.visit(HOME, "board")
+    desk.visit(visit, "visit")
+    desk.visit(reverse("admin:faceauth_facesession_changelist"), "visits")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["lin", "mei", "zhou", "gu"])
-def test_every_home_is_whole_and_axe_finds_nothing(request, seat, notice, name, scheme):
-    for size in (DESK, HAND):
-        desk = seat(request.getfixturevalue(name), size, scheme)
-        assert desk.open(HOME).status == 200
-        desk.check(f"home-{name}-{size[0]}-{scheme}")
+def test_every_home_is_whole_and_axe_finds_nothing(request, seat, notice, name):
+    seat(request.getfixturevalue(name)).visit(HOME, f"home-{name}")
 
 
 def test_who_is_left_standing_shows_within_two_seconds_without_reloading(seat, chen, lobby):

@@ -6,57 +6,14 @@ from django.utils import timezone
 from uuid6 import uuid7
 
 from faceauth.models import Consent, FaceSession
-from hospital import policy
 from hospital.accounts.models import PolicyChoice, Staff
 from hospital.audit.proposals import Proposal
 from hospital.patients import registering
 from hospital.patients.enrolment import Person
 from hospital.patients.models import Correction, Likeness, Patient, Registration
+from tests.browser.desk import expect
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-from tests.browser.desk import CHROMIUM, QUIET, Desk  # noqa: E402 (needs playwright)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-expect = playwright.expect
 ZHANG = Person("张三", 1, "11010119900307002X")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as patch, playwright.sync_playwright() as driver:
-        # Playwright keeps an event loop in this thread, where Django would refuse to work.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(autouse=True)
-def policy_forgotten():
-    policy.forget()
-    yield
-    policy.forget()
-
-
-@pytest.fixture
-def seat(chromium, live_server):
-    desks = []
-
-    def sit():
-        desks.append(Desk(chromium, live_server.url))
-        return desks[-1]
-
-    yield sit
-    for desk in desks:
-        desk.page.goto("about:blank")  # no more questions, before the database goes
-        desk.context.close()
-    assert [fault for desk in desks for fault in desk.faults] == []
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """The terminal's screen in a real browser: read by axe-core, walked with keys, and forgetful."""
 
-import shutil
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -11,20 +9,8 @@ from devices.agent.api import Notice, Purpose
 from devices.agent.kiosk import Board, serving, words
 from devices.agent.people import Agreement, Left
 from devices.agent.screen import Step
+from tests.browser.desk import AXE, expect
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-expect = playwright.expect
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
 SIZES = {"portrait": (1080, 1920), "landscape": (1366, 768)}
 NOTICE = Notice(
     version=1,
@@ -51,14 +37,6 @@ MINE = '[{ lang: "zh-CN", localService: true }]'
 ELSEWHERE = '[{ lang: "zh-CN", localService: false }, { lang: "en-US", localService: true }]'
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
 class Lobby:
     """A terminal's program whose visits the test conducts, and the browser on its screen."""
 
@@ -79,7 +57,7 @@ class Lobby:
         self.page.goto(self.server.url)
         return self
 
-    def receive(self):
+    def receive(self, *, sees="ready"):
         """Let the agent wait for somebody, and show them the notice."""
 
         def work():
@@ -94,7 +72,7 @@ class Lobby:
         self.join()
         self.thread = threading.Thread(target=work)
         self.thread.start()
-        self.sees("ready")
+        self.sees(sees)
 
     def join(self):
         if self.thread:
@@ -150,6 +128,10 @@ def title(state, code=""):
     return words.ending(state, code=code, detail="", fallback="").title
 
 
+def taken_back():
+    return "withdrawn"
+
+
 def screens(lobby, *, is_large):
     """Walk through every screen there is; yield the name of each while it is shown."""
     board = lobby.board
@@ -175,7 +157,7 @@ def screens(lobby, *, is_large):
         lobby.sees(step)
         yield step
     for state in ("onboarded", "recognised"):
-        board.end(state, number="P0000001", masked_name="张*三")
+        board.end(state, number="P0000001", masked_name="张*三", take_back=taken_back)
         expect(lobby.page.locator("#done-title")).to_have_text(title(state))
         lobby.sees("done")
         yield state
@@ -186,8 +168,11 @@ def screens(lobby, *, is_large):
         ("failed", "authorization_failed"),
         ("interrupted", "unreachable"),
         ("interrupted", "terminal_suspended"),
+        ("authorized", ""),
+        ("withdrawn", ""),
+        ("not_withdrawn", ""),
     ]:
-        board.end(state, code=code)
+        board.end(state, code=code, take_back=taken_back if state == "authorized" else None)
         expect(lobby.page.locator("#ended-title")).to_have_text(title(state, code))
         lobby.sees("ended")
         yield f"{state} {code}"
@@ -214,7 +199,7 @@ def test_axe_finds_nothing_on_any_screen(chromium, size, is_large):
                 found[name] = violations
 
     assert found == {}
-    assert len(seen) == 19
+    assert len(seen) == 22
 
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["plain", "large"])
@@ -284,6 +269,23 @@ def test_a_whole_visit_is_walked_by_keys_alone(lobby):
 
     lobby.sees("wait")
     assert lobby.answers == [Agreement(frozenset(["face", "onboarding"]))]
+
+
+def test_agreeing_is_taken_back_by_one_press(lobby):
+    lobby.open().receive()
+    lobby.page.locator("#start").click()
+    lobby.sees("notice")
+    lobby.page.locator("#refuse").click()
+    lobby.join()
+    lobby.board.end("onboarded", number="P0000001", masked_name="张*三", take_back=taken_back)
+    done = lobby.sees("done")
+
+    done.get_by_role("button", name="撤回同意").click()
+    lobby.sees("wait")
+    assert "P0000001" not in lobby.page.content()
+    lobby.receive(sees="ended")
+    expect(lobby.page.locator("#ended-title")).to_have_text("已撤回同意")
+    expect(lobby.page.get_by_role("button", name="撤回同意")).to_be_hidden()
 
 
 def test_enter_on_a_tick_box_agrees_to_nothing(lobby):

@@ -1,36 +1,16 @@
 """The simulator's page in a real browser: it lives by itself, and data never becomes markup."""
 
-import shutil
 import threading
 
 import pytest
 
 from faceauth.simulator import listen
 from faceauth.simulator.journal import Journal
+from tests.browser.desk import expect
 from tests.faceauth.asking import NOW, Asking
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="browser tests need requirements-browser.txt"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser tests need chromium on the PATH"),
-]
-
-expect = playwright.expect
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
 NOBODY = "bbaf113f-4171-4332-9c79-dace6d35a917"
 ROWS = "#requests tbody"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 class Screen:

@@ -21,22 +21,30 @@ NEVER_AT_A_TERMINAL = {
     "document_unsuitable",
     "name_differs",
     "not_suspended",
+    "patient_restricted",
     "record_unreadable",
     "unfit",
 }
 # Rooms a terminal has no door to.
 STAFFS = (
+    "faceauth.enforcing",
+    "faceauth.guardianship",
     "faceauth.handling",
     "hospital.accounts.",
     "hospital.audit.",
+    "hospital.compliance.",
     "hospital.crypto.destroying",
     "hospital.desk.",
+    "hospital.his.",
     "hospital.patients.asked",
     "hospital.patients.correcting",
     "hospital.patients.finding",
+    "hospital.patients.guardians",
+    "hospital.patients.handing_off",
     "hospital.patients.likenesses",
     "hospital.patients.registering",
     "hospital.patients.revealing",
+    "hospital.privacy.",
 )
 # Without an operation to belong to, or never raised as they are.
 NOWHERE = {"method_not_allowed", "permission_denied", "not_authenticated", "refused"}

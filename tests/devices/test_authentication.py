@@ -191,9 +191,9 @@ def test_a_parameter_more_is_not_our_profile(kiosk, notice):
     assert code_of(answer) == "signature_invalid"
 
 
-def test_a_full_cache_forgets_no_nonce_that_is_still_valid(kiosk, notice, settings):
-    settings.CACHES["default"]["OPTIONS"]["MAX_ENTRIES"] = 5
-    caches["default"]._max_entries = 5
+def test_a_full_cache_forgets_no_nonce_that_is_still_valid(kiosk, notice, settings, monkeypatch):
+    monkeypatch.setitem(settings.CACHES["default"]["OPTIONS"], "MAX_ENTRIES", 5)
+    monkeypatch.setattr(caches["default"], "_max_entries", 5)
     auth = resigned(kiosk)
     assert kiosk.http.get("/api/v1/notice/", auth=auth).status_code == 200
     for number in range(30):
@@ -280,7 +280,7 @@ def test_any_header_is_refused_and_never_a_crash(kiosk, sig_input, signature):
 
 @pytest.mark.parametrize("gone", [RedisError, OperationalError], ids=["cache", "database"])
 def test_who_cannot_be_put_on_record_is_asked_to_come_again(kiosk, monkeypatch, gone):
-    def admit(_source):
+    def admit(*_what, **_how):
         raise gone
 
     monkeypatch.setattr("hospital.audit.flood.admit", admit)

@@ -3,6 +3,7 @@ import gc
 import http.client
 import json
 import re
+import signal
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -26,7 +27,7 @@ from devices.agent.visit import Terminal, Visit
 from devices.agent.wire import Wire
 from devices.sdk import FaceSDK, errors
 from devices.sdk.simulated import SimulatedLibrary
-from tests.devices.lobby import KEY, Hospital, Room, network
+from tests.devices.lobby import KEY, SESSION, Hospital, Room, network, problem
 from tests.house import free_ports
 
 NOTICE = Notice(
@@ -386,7 +387,15 @@ def test_somebody_agrees_and_what_they_ticked_is_known():
     assert said == [Agreement(frozenset(["register"]))]
     assert view["notice"]["title"] == "告知书"
     assert [purpose["required"] for purpose in view["notice"]["purposes"]] == [True, False]
-    assert set(view) == {"step", "turn", "notice", "number", "masked_name", "seconds"}
+    assert set(view) == {
+        "step",
+        "turn",
+        "notice",
+        "number",
+        "masked_name",
+        "may_take_back",
+        "seconds",
+    }
 
 
 def test_a_no_is_one_press_whatever_was_ticked():
@@ -700,7 +709,41 @@ def test_who_does_not_want_it_is_told_the_hospitals_other_way():
     assert said.advice == "请到一楼三号窗口"
 
 
+def test_who_said_no_lately_is_told_where_to_go_and_may_ask_for_it():
+    said = words.ending("refused", code="refused_recently", detail="", fallback="请到一楼三号窗口")
+
+    assert (said.retry, said.on_request) == (True, True)
+    assert said.advice == "请到一楼三号窗口"
+
+
+def test_who_asks_for_it_themselves_says_so_and_the_next_person_does_not():
+    board, said = Board(), []
+    arrived(board)
+    board.end("refused", code="refused_recently")
+    for start in ("我要重新办理", "开始"):
+        with at_work(board.arrive):
+            if start == "开始":
+                board.dismiss(shown(board)["turn"])
+                until(lambda: step_of(board) == "ready")
+            board.start(shown(board)["turn"])
+        with at_work(lambda: said.append(board.consent(NOTICE))):
+            until(lambda: step_of(board) == "notice")
+            board.answer(shown(board)["turn"], granted=True, purposes=["register"])
+        board.end("refused", code="refused_recently")
+
+    assert [one.on_request for one in said] == [True, False]
+
+
 # With the agent
+
+
+def test_what_was_asked_for_goes_to_the_server():
+    hospital = Hospital()
+    agreed = Agreement(frozenset(["register"]), on_request=True)
+
+    terminal_with(Dark(), hospital).visit(consent=lambda _notice: agreed)
+
+    assert hospital.bodies("face-sessions/")[0]["on_request"] is True
 
 
 def test_what_was_ticked_goes_to_the_server():
@@ -753,7 +796,15 @@ def test_recognising_is_not_called_registering():
     assert diary.steps == ["wait", "look", "seeking"]
 
 
-def test_the_command_line_serves_a_visit_and_prints_nobody(tmp_path, capfd):
+@pytest.fixture
+def interruptible():
+    """By Ctrl-C: whoever runs these tests in a shell's background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_command_line_serves_a_visit_and_prints_nobody(tmp_path, capfd, interruptible):
     [port] = free_ports(1)
     hospital, seen = Hospital(), []
 
@@ -848,3 +899,117 @@ def test_a_program_that_ends_hangs_up():
             kept.getresponse()
         assert b"P0000001" not in stream.read()
     kept.close()
+
+
+# Taken back
+
+
+@pytest.mark.parametrize("ends", ["onboarded", "recognised"])
+def test_who_was_registered_takes_it_back_on_the_same_screen(ends):
+    hospital, board = Hospital(ends=ends), Board()
+    terminal = terminal_with(board, hospital)
+    with opened(board) as browser:
+        with at_work(board.arrive):
+            browser.see("ready")
+            browser.press("start")
+        with at_work(lambda: attempt(terminal, board, say=print)):
+            browser.see("notice")
+            browser.press("answer", granted=True, purposes=["register"])
+            done = browser.see("done")
+        with at_work(board.arrive):
+            pressed = browser.press("withdraw")
+            ended = browser.see("ended")
+            again = browser.press("withdraw")
+            browser.press("dismiss")
+            ready = browser.see("ready")
+            board.close()
+
+    assert done["may_take_back"]
+    assert (pressed, again) == (204, 409)
+    assert ended["words"]["title"] == "已撤回同意"
+    assert ended["words"]["advice"] == "人工窗口"
+    assert "P0000001" not in str(ended) + str(ready)
+    assert hospital.bodies(f"face-sessions/{SESSION}/withdrawal/") == [{}]
+
+
+def test_who_could_not_take_it_back_is_told_so_and_where():
+    hospital, board = Hospital(), Board()
+    terminal = terminal_with(board, hospital)
+    turn = arrived(board)
+    board.end("onboarded", number="P0000001", take_back=lambda: terminal.take_back(SESSION))
+    hospital.weather = [problem(409, "wrong_state")]
+
+    board.withdraw(turn)
+    assert step_of(board) == "wait"
+    with at_work(board.arrive):
+        until(lambda: step_of(board) == "ended")
+        told = shown(board)
+        board.close()
+
+    assert told["words"]["title"] == "没有撤回成功"
+    assert "人工窗口" in told["words"]["advice"]
+
+
+def test_a_terminal_that_was_suspended_meanwhile_sends_them_to_the_desk():
+    board = Board()
+    turn = arrived(board)
+    board.end("onboarded", number="P0000001", take_back=lambda: "withdrawn")
+    board.block("terminal_suspended")
+
+    board.withdraw(turn)
+
+    assert shown(board)["words"]["title"] == "没有撤回成功"
+
+
+@pytest.mark.parametrize("how", ["dismiss", "later", "next"])
+def test_nobody_takes_back_what_another_agreed_to(how):
+    board = Board(linger=0.2 if how == "later" else 60)
+    turn, asked = arrived(board), []
+    board.end("onboarded", number="P0000001", take_back=lambda: asked.append(1) or "withdrawn")
+    if how == "later":
+        until(lambda: step_of(board) == "wait")
+    else:
+        board.dismiss(turn)
+    if how == "next":
+        arrived(board)
+
+    with pytest.raises(NotNow):
+        board.withdraw(turn)
+
+    with at_work(board.arrive):
+        until(lambda: step_of(board) == "ready")
+        board.close()
+    assert asked == []
+
+
+@pytest.mark.parametrize("step", ["look", "confirm", "wait"])
+def test_before_the_server_works_there_is_nothing_to_press(step):
+    board = Board()
+    turn = arrived(board)
+    board.show(Step(step))
+
+    with pytest.raises(NotNow):
+        board.withdraw(turn)
+
+
+@pytest.mark.parametrize("ends", ["authorized", "onboarded"])
+def test_who_takes_it_back_while_it_works_is_not_waited_for(ends):
+    class Pressed(Board):
+        """Somebody presses as soon as it works."""
+
+        def show(self, step):
+            super().show(step)
+            if step == Step.WORKING:
+                self.withdraw(shown(self)["turn"])
+
+    hospital, board = Hospital(ends=ends), Pressed()
+    arrived(board)
+    with at_work(lambda: attempt(terminal_with(board, hospital), board, say=print)) as done:
+        until(lambda: step_of(board) == "notice")
+        board.answer(shown(board)["turn"], granted=True, purposes=["register"])
+
+    visit, _ = done[0]
+    assert (visit.state, visit.patient, visit.session) == ("withdrawn", "", "")
+    assert shown(board)["words"]["title"] == "已撤回同意"
+    assert not shown(board)["may_take_back"]
+    assert hospital.paths()[-1] == f"face-sessions/{SESSION}/withdrawal/"

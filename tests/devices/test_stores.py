@@ -15,7 +15,8 @@ def desk(lin):
 
 
 def save(desk, store, **changes):
-    form = {"code": store.code, "name": store.name, "campus": store.campus, **changes}
+    kept = {name: getattr(store, name) for name in ("code", "name", "campus", "fallback")}
+    form = {**kept, **changes}
     answer = desk.post(reverse("admin:devices_store_change", args=[store.pk]), form)
     store.refresh_from_db()
     return answer.content.decode()
@@ -56,3 +57,11 @@ def test_a_terminal_does_not_move_to_another_campus(desk, install):
     terminal.refresh_from_db()
     assert answer.status_code == 200
     assert terminal.store != east
+
+
+def test_a_store_without_another_way_in_is_not_saved(desk, db):
+    store = Store.objects.create(code="S-9", name="新楼", fallback="一楼 3 号窗口")
+
+    save(desk, store, fallback=" ")
+
+    assert store.fallback == "一楼 3 号窗口"

@@ -7,7 +7,9 @@ from django.utils import timezone
 
 from faceauth import connection, onboarding
 from faceauth.models import LEASE, FaceSession, WrongState
+from hospital.audit.actions import Action
 from hospital.audit.models import Event
+from hospital.audit.recording import SYSTEM, writing
 from hospital.patients.models import Patient
 from tests.conftest import see
 
@@ -85,9 +87,11 @@ def test_a_worker_whose_lease_ran_out_changes_nothing_any_more(authorized):
         slow.postpone(until=now + 100 * LEASE)
     with pytest.raises(WrongState):
         slow.end(FaceSession.State.FAILED, at=now, reason="wechat:PARAM_ERROR")
-    with pytest.raises(WrongState):
-        slow.keep("{}", wechat_request_id="late")
+    late = writing(Action.WECHAT_ANSWER, by=SYSTEM, on=slow, at=now, attempt=slow.attempts)
+    with pytest.raises(WrongState), late as event:
+        slow.keep("{}", wechat_request_id="late", event=event)
 
+    assert not Event.objects.filter(action="wechat.answer").exists()
     authorized.refresh_from_db()
     assert authorized.state == "authorized"
     assert authorized.answer is None

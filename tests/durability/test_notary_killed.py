@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.house import postgresql, until
+from hospital.audit.checkpoint import Checkpoint, Note, Verifier
+from tests.house import free_ports, postgresql, until
 
 pytestmark = pytest.mark.postgresql
 
@@ -117,6 +119,58 @@ def test_it_is_killed_when(installation, moment):
 
     assert sorted(installation.sealed()) == installation.events()
     assert installation.sql("SELECT count(*) FROM audit_pending") == [(0,)]
+    installation.run("manage.py", "verifyaudit")
+
+
+WITNESS = "witness.killed.example"
+
+
+@pytest.fixture
+def witness(installation, tmp_path):
+    """A witness by a process of its own, whom the notary asks; its public key and directory."""
+    [port] = free_ports(1)
+    environment, state = installation.environment, tmp_path / "witness"
+    log = environment["TRAIL_VERIFIERS"]
+    process = installation.start(
+        "manage.py", "runwitness", "--port", str(port), "--state", str(state),
+        "--name", WITNESS, "--log", log,
+    )  # fmt: skip
+    try:
+        key = re.search(r"公钥 (\S+)", process.stdout.readline())[1]
+        installation.environment = environment | {
+            "WITNESS_URL": f"http://127.0.0.1:{port}/",
+            "TRAIL_VERIFIERS": f"{log},{key}",
+        }
+        yield Verifier.parse(key), state
+    finally:
+        installation.environment = environment
+        process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["nothing new", "more came"])
+def test_killed_between_the_witness_signature_and_storing_it_it_goes_on(
+    installation, witness, meanwhile
+):
+    key, state = witness
+    installation.run("-c", WRITE)
+    where, when = MOMENTS["it is signed, not stored"]
+
+    installation.run("-c", STEP, where, when, ends=-signal.SIGKILL)
+    [signed] = (state / "signed").iterdir()
+    ahead = Checkpoint.parse(signed.read_text()).size
+    [(stored,)] = installation.sql("SELECT coalesce(max(size), 0) FROM audit_checkpoint")
+    assert stored < ahead == len(installation.sealed())
+    if meanwhile:
+        installation.run("-c", WRITE)
+    installation.run("manage.py", "runnotary", "--once")
+
+    [(note,)] = installation.sql("SELECT note FROM audit_checkpoint ORDER BY size DESC LIMIT 1")
+    newest = Note.parse(note)
+    assert newest.is_signed_by(key)
+    assert newest.checkpoint == Checkpoint.parse(signed.read_text())
+    assert newest.checkpoint.size == len(installation.events())
     installation.run("manage.py", "verifyaudit")
 
 

@@ -34,6 +34,7 @@ from faceauth.simulator import people
 from faceauth.tasks import warn_of_expiry
 from hospital.audit.models import Event
 from hospital.crypto import letterbox
+from hospital.metrics.operation import Operation
 from tests import signing_in
 
 pytestmark = pytest.mark.django_db
@@ -654,6 +655,21 @@ def test_it_is_on_record_once_a_day(capture_log):
     assert told[0]["facts"]["certificate"] == "merchant_certificate"
     assert told[0]["facts"]["serial"] == "E0D"
     assert [line["event"] for line in capture_log] == ["merchant_certificate_expiring"] * 2
+
+
+@pytest.mark.django_db(transaction=True)  # each part is asked in a thread of its own
+def test_who_watches_the_server_is_told_of_it_as_well(client):
+    merchant, at = ending(400)
+    assert "certificates" not in client.get("/readyz").json()["degraded"]
+
+    ends = at + timedelta(days=10, hours=1)
+    merchant.merchant_certificate = certificate_of(rsa_key("ours"), ends=ends, serial=0xE0D)
+    merchant.save()
+
+    assert "certificates" in client.get("/readyz").json()["degraded"]
+    metrics = Operation().collect()
+    [days] = [one for one in metrics if one.name == "merchant_certificate_days"]
+    assert [sample.value for sample in days.samples] == [10]
 
 
 def test_two_certificates_are_two_warnings():

@@ -296,7 +296,9 @@ def test_missing_keys_are_waited_for(authorize, settings, tmp_path):
 
 def test_the_sweeper_wakes_what_is_due(authorize, monkeypatch):
     due, later = authorize("stranger-7"), authorize("stranger-8")
-    FaceSession.objects.filter(pk=later.pk).update(due_at=timezone.now() + timedelta(minutes=1))
+    FaceSession.objects.filter(pk=later.pk).update(
+        due_at=timezone.now() + timedelta(minutes=1), attempts=1
+    )
     woken = []
     monkeypatch.setattr(tasks.onboard, "apply_async", lambda **options: woken.append(options))
 

@@ -26,10 +26,11 @@ from faceauth.wechat import (
     Untrusted,
     Verifier,
 )
+from faceauth.wechat.advice import seconds_to_wait
 from faceauth.wechat.breaker import FAILURES, SHAKY, SHUT, Breaker
-from faceauth.wechat.exchange import LIMITS, TIMEOUT, Channel, Reply, compose, seconds_to_wait
+from faceauth.wechat.exchange import LIMITS, TIMEOUT, Channel, compose
 from faceauth.wechat.identity import _Fetch
-from faceauth.wechat.punctual import PunctualTransport, _until, deadline
+from faceauth.wechat.punctual import PunctualTransport, _Network, _until, deadline
 from faceauth.wechat.steps import Ask, Pause, arun, run
 
 DEVICE = Device("SIM001", "门诊大厅", "T-1")
@@ -224,7 +225,7 @@ def test_a_limit_that_names_no_wait_is_not_tried_at_once(simulator, connect):
     ],
 )
 def test_a_wait_is_seconds_or_a_date(given, seconds):
-    assert seconds_to_wait(Reply(429, {"retry-after": given}, b"")) == seconds
+    assert seconds_to_wait(given) == seconds
 
 
 def test_a_full_pool_says_nothing_of_the_host():
@@ -323,6 +324,28 @@ def test_a_connection_is_waited_for_no_longer_than_the_caller_may(punctual):
         punctual.handle_request(request)
 
     assert request.extensions["timeout"]["pool"] <= 0.5
+
+
+def test_a_host_that_takes_a_request_byte_by_byte_ends_with_the_deadline():
+    gone = threading.Event()
+
+    def swallow():
+        theirs, _ = listener.accept()
+        with theirs:
+            while not gone.wait(0.01):
+                theirs.recv(131_072)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=swallow)
+        thread.start()
+        try:
+            stream = _Network().connect_tcp("127.0.0.1", listener.getsockname()[1])
+            with deadline(time.monotonic() + 0.3), pytest.raises(httpcore.WriteTimeout):
+                stream.write(bytes(50_000_000))
+        finally:
+            stream.close()
+            gone.set()
+            thread.join()
 
 
 def test_a_deadline_within_another_ends_no_later_and_leaves_it_standing():

@@ -301,6 +301,16 @@ def test_only_the_latest_face_sids_are_counted(wechat, simulator, http, monkeypa
     }
 
 
+def test_what_wechat_did_not_answer_itself_is_counted_for_each_face_sid(simulator, http):
+    simulator.expect("down", times=2, endpoint="users")
+    simulator.expect("slow", endpoint="users", seconds=0)
+
+    for number in (1, 1, 1, 2):
+        http.get(f"/v3/facemch/users/face-sid-{number}")
+
+    assert http.get("/_sim/spoiled").json() == {digest("face-sid-1"): 2}
+
+
 def test_nobody_is_asked_twice(simulator, http):
     face_sid = simulator.meet("decliner", authorized=False)
 

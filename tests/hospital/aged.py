@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from hospital.audit import guards, proposing
+from hospital.audit import guards, proposing, tasks
 from hospital.audit.keeping import archiving
 from hospital.audit.log import Leaf
 from hospital.audit.models import Event
@@ -42,6 +42,16 @@ def kept(house, settings):
     settings.TRAIL_ORIGIN = house.origin
     settings.TRAIL_VERIFIERS = [str(one) for one in house.verifiers]
     return house
+
+
+def carried_out(house, proposal, by):
+    """Have it approved and signed, and the worker do it."""
+    proposing.decide(proposal, approves=True, by=by, at=timezone.now())
+    house.now = timezone.now()
+    house.notary().step(now=house.now)
+    tasks.attend_to_proposals.apply(throw=True)
+    proposal.refresh_from_db()
+    return proposal
 
 
 def archive(settings, *, until=NOW - timedelta(days=200)):

@@ -305,7 +305,7 @@ def test_nights_are_local(start, end, expected):
         (Action.AUDIT_FINDING, {"kind": "altered", "count": 3}),
         (Action.NOTARY_REFUSE, {"code": "smaller", "size": 9, "found": 7}),
         (Action.NOTARY_UNWITNESSED, {"seconds": 900, "size": 9}),
-        (Action.NOTARY_BEGIN, {"origin": "x/2", "before": "x", "size": 9, "root": "00"}),
+        (Action.NOTARY_BEGIN, {"origin": "x/2", "before": "x", "size": 9, "root": "00" * 32}),
     ],
 )
 def test_each_trouble_the_trail_tells_of_is_a_finding_once(action, facts):

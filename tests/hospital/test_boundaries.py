@@ -48,6 +48,7 @@ ROOMS = {
     "letterbox",
     "normalising",
     "records",
+    "standing",
 }
 # A name, or a path to one: "real_name", "patient.real_name", "{0.real_name}".
 LABELS = {column.context for column in sealed_columns()} | {"wechat.answer"}  # name no attribute
@@ -59,6 +60,11 @@ COMMON = {"body": "StoredAnswer"}
 
 # In processes that answer people and terminals: what somebody gets to see of it.
 WEB = {
+    "hospital/desk/views/consents.py _page: masked": "whose consents these are: consent.view",
+    "hospital/desk/views/restriction.py restriction: masked": "whom to restrict: patient.view",
+    "hospital/patients/enrolment.py _has_name_index_of: real_name, masked_name, born": (
+        "whether who stands there has the name a thinned record was made with"
+    ),
     "hospital/patients/models/patient.py Patient.masked_name: real_name": (
         "all but the first and the last character is hidden before anybody sees it"
     ),
@@ -74,7 +80,6 @@ WEB = {
     "hospital/patients/viewing.py masked: masked_name, masked_document": (
         "one patient as staff see them; each who asks for it is listed below"
     ),
-    "hospital/patients/viewing.py masked: document_number": "whether there is one",
     "hospital/patients/registering.py look: real_name, document_number, masked_name": (
         "what a colleague entered, masked, for who looks a second time: patient.view"
     ),
@@ -91,6 +96,17 @@ WEB = {
     "hospital/desk/views/likenesses.py _listed: masked": "the list of pairs: patient.view",
     "hospital/desk/views/likenesses.py _half: masked": "the page of one pair: patient.view",
     "hospital/desk/views/patient.py patient: masked": "the page of one patient: patient.view",
+    "hospital/desk/views/rights.py opening: masked": "whose request is taken: patient.view",
+    "hospital/desk/views/rights.py _page: masked": "whose request it is: patient.view",
+    "hospital/privacy/telling.py patient: real_name, document_number, born": (
+        "the patient's own copy: rights.copy is on disk with it, rights.fetch before it is out"
+    ),
+    "hospital/privacy/telling.py wechat_accounts: openid": "likewise",
+    "hospital/privacy/telling.py wechat_unions: union_id": "likewise",
+    "hospital/privacy/copying.py _opened: packed": (
+        "the copy for who made it, once: rights.fetch; encrypted by a password nobody keeps"
+    ),
+    "hospital/desk/views/erasing.py erase: masked": "the page that asks to erase: patient.view",
     "hospital/desk/views/patient.py patient: born": "there, whether a date is on record",
     "hospital/desk/views/registering.py _candidate: masked": "who has this document: patient.view",
     "hospital/desk/views/registering.py _alike: masked": (
@@ -116,13 +132,18 @@ WEB = {
     "hospital/accounts/mfa_sealing.py _cipher: factor_key": (
         "opens the secrets of staff's second factors, which are compared with; of no patient"
     ),
-    "hospital/health.py _keys: data_key": "readiness: is there a key of the system's own to use",
     "faceauth/credential.py _Wish.granted_by: open_text": "an authinfo in the cache; of no patient",
     "faceauth/flight.py Flight.load: seal_text": "a terminal's rawdata on its way; of no patient",
 }
 
 # In the worker, which asks WeChat.
 WORKER = {
+    "hospital/his/fhir.py described: real_name, document_number, birth_date, born": (
+        "who somebody is, for the hospital's own system: handoff.done, disclosure.note"
+    ),
+    "hospital/privacy/thinning.py thin: real_name, masked_name": (
+        "the name is sealed again as a mask shows it: patient.thin"
+    ),
     "faceauth/onboarding.py _answer: face_sid": "WeChat is asked about it",
     "faceauth/onboarding.py _answer: answer": "WeChat's verified answer is read, then dropped",
     "faceauth/flight.py Flight.rawdata: open_text": "a terminal's rawdata, for WeChat",
@@ -132,6 +153,29 @@ WORKER = {
 # In the worker and at the desk: put on record, compared, moved to another sealed column. What
 # comes of it is a yes, a refusal or a row; the value is shown to nobody.
 UNSEEN = {
+    "hospital/backup/fitting.py _opened: real_name": (
+        "whether what was restored can be opened, before it is put into use"
+    ),
+    "hospital/operations/parts/serving.py Keys.run: data_key": (
+        "whether the key of the system itself can be opened"
+    ),
+    "faceauth/places.py _declined_as: openid": (
+        "digests of it, under which somebody is remembered as having said no"
+    ),
+    "hospital/patients/guardians.py is_child: born": "whether somebody is under fourteen",
+    "hospital/patients/guardians.py agree: real_name, document_number, born": (
+        "what was typed of the guardian is judged, and sealed under the child's key"
+    ),
+    "hospital/patients/lapsing.py -: real_name, document_number, birth_date": (
+        "names of columns that are set to NULL; nothing is opened"
+    ),
+    "faceauth/keeping.py -: face_sid, answer": "likewise",
+    "hospital/privacy/places.py -: real_name, document_number, birth_date": (
+        "names of columns that erasing sets to NULL; nothing is opened"
+    ),
+    "hospital/privacy/nameless.py _name: real_name": (
+        "whether what is told an applicant names the patient"
+    ),
     "hospital/patients/viewing.py _is_erased: real_name": "whether it can still be opened at all",
     "hospital/patients/enrolment.py demand_same_name: real_name": (
         "the name on record is compared with the one stated now"
@@ -190,13 +234,26 @@ SAVING = {
         "digested on saving"
     ),
     "hospital/accounts/mfa_sealing.py _current: factor_key": "sealed on its way in",
-    "faceauth/models/session.py FaceSession._update: face_sid, answer": "sealed on its way in",
+    "faceauth/models/session.py FaceSession._updating: face_sid, answer": "sealed on its way in",
+    "faceauth/models/session.py FaceSession.keep: answer": "sealed on its way in",
 }
 
 # Something else of the same name: nothing is opened here.
 NAMESAKES = {
+    "faceauth/declining.py -: openid": "the name of an index: only digests are kept",
+    "faceauth/models/session.py FaceSession._finish: face_sid, answer": "columns set to NULL",
+    "hospital/desk/guardian_form.py GuardianForm: born": "a box to type in",
+    "hospital/desk/views/consents.py guardian: born": "a box that no error page may repeat",
+    "hospital/patients/handing_off.py _unchanged: changes": "a number of changes",
+    "hospital/patients/handing_off.py owe: changes": "likewise",
+    "hospital/patients/models/handoff.py -: changes": "likewise",
+    "hospital/categories.py -: face_sid, answer": "categories of what is kept",
+    "hospital/audit/actions.py Action: answer": "a kind of act: rights are answered",
     "hospital/patients/finding.py find: born": "of what was typed",
-    "hospital/labels.py -: real_name, document_number, birth_date": "what has a label",
+    "hospital/inventory.py -: real_name, document_number, birth_date": "what is held, by name",
+    "hospital/inventory.py -: openid, union_id, face_sid, answer, factor_key, packed": "likewise",
+    "hospital/compliance/checks.py -: openid": "a word by which a column looks personal",
+    "hospital/notice_text.py draft: face_sid": "a category of what is kept",
     "hospital/patients/models/patient.py Patient.masked_name: masked_name": "documents.masked_name",
     "hospital/patients/models/wechat.py WechatAccount: openid": "the name of an index's part",
     "hospital/patients/plausible.py _judge_digits: birth_date": "documents.birth_date",
@@ -206,7 +263,9 @@ NAMESAKES = {
     ),
     "hospital/patients/enrolment.py Person.born: document_number, birth_date": "a Person",
     "hospital/patients/enrolment.py known: document_number": "a Person",
-    "hospital/patients/enrolment.py create: real_name, document_number": "a Person",
+    "hospital/patients/enrolment.py _made: real_name, document_number": "a Person",
+    "hospital/patients/enrolment.py _with_document: document_number": "a Person",
+    "hospital/patients/enrolment.py _is_like_somebody: real_name, born": "a Person",
     "hospital/patients/enrolment.py stated_birth_date: document_number, birth_date": "a Person",
     "hospital/patients/registering.py -: real_name, document_number, birth_date": (
         "the columns that are emptied"
@@ -228,7 +287,7 @@ NAMESAKES = {
     "hospital/patients/registering.py _is_name: real_name": "a Person",
     "hospital/patients/registering.py confirm: born": "a date as typed, and a Person",
     "hospital/desk/views/registering.py registration: born": "the name of a box",
-    "hospital/patients/enrolment.py enrol: real_name, born": "a Person",
+    "hospital/patients/enrolment.py enrol_within: real_name, born": "a Person",
     "hospital/patients/correcting.py approve: born": "a Person",
     "hospital/patients/correcting.py _ask: document_number": "a Person, as typed",
     "hospital/patients/correcting.py _demand_sound: real_name": "a Person, as typed",
@@ -253,7 +312,6 @@ NAMESAKES = {
     "faceauth/sighting.py recognise: openid": "a word of the trail: known by what",
     "faceauth/onboarding.py _enrol: real_name, openid": "WeChat's Identity",
     "faceauth/onboarding.py _enrol: document_number": "WeChat's Identity, and a Person",
-    "faceauth/onboarding.py _enrol: birth_date": "documents.birth_date",
     "faceauth/recognition.py settle: openid, union_id": "WeChat's Membership",
     "faceauth/views.py _see: face_sid": "what a terminal sent",
     "faceauth/views.py _openids: openid": "what a terminal sent",

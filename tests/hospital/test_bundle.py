@@ -113,10 +113,10 @@ class Stranger:
         self.states()
 
 
-def say(reason, *, house):
+def say(reason, *, house, after=timedelta()):
     """Record an act with a reason somebody typed, and have it sealed."""
     with transaction.atomic():
-        record(Action.TERMINAL_SUSPEND, by=SYSTEM, on=None, at=house.now, reason=reason)
+        record(Action.TERMINAL_SUSPEND, by=SYSTEM, on=None, at=house.now + after, reason=reason)
     house.notary().step(now=house.now)
 
 
@@ -722,9 +722,18 @@ def test_a_plain_reason_stays_as_it_is(stranger, house):
 
 
 def test_the_table_is_the_same_whoever_makes_it(stranger, house):
-    for typed in (*FORMULAS, '{"facts":{},"object":{"', '\\" ","severity":"', "", "平常"):
+    for typed in (
+        *FORMULAS,
+        '{"facts":{},"object":{"',
+        '\\" ","severity":"',
+        '","reason":"',
+        "",
+        "平常",
+    ):
         if typed:
             say(typed, house=house)
+    for microseconds in (1, 120, 123_450, 123_456, 999_999):
+        say("平常", house=house, after=timedelta(microseconds=microseconds))
     house.seal(3)
     redact(2)
     end = Leaf.objects.count()

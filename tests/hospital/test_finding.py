@@ -149,7 +149,6 @@ def test_nobody_tries_numbers_by_the_thousand(patients, chen, sun, monkeypatch):
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL only")
 @pytest.mark.django_db(transaction=True)
 def test_windows_that_ask_at_once_share_their_turns(chen, monkeypatch):
     monkeypatch.setattr(finding, "PER_MINUTE", 2)

@@ -23,7 +23,7 @@ from hospital.labels import Label
 from hospital.roles import ADMINISTRATORS, GRANTS, May, Role
 from tests import signing_in
 from tests.conftest import PASSWORD
-from tests.hospital.aged import HERE, kept, postgresql_only
+from tests.hospital.aged import HERE, carried_out, kept, postgresql_only
 from tests.hospital.notarised import House
 
 NOW = timezone.now()
@@ -69,16 +69,6 @@ def ask_reset(by, staff):
     return proposing.ask("staff.reset", facts, reason="手机丢失", by=by, at=timezone.now())
 
 
-def done(house, proposal, by):
-    """Have it approved and signed, and the worker do it."""
-    proposing.decide(proposal, approves=True, by=by, at=timezone.now())
-    house.now = timezone.now()
-    house.notary().step(now=house.now)
-    tasks.attend_to_proposals.apply(throw=True)
-    proposal.refresh_from_db()
-    return proposal
-
-
 def at_desk(person, *, fresh=False):
     client = Client()
     client.force_login(person)
@@ -97,7 +87,7 @@ def facts_of(action):
 
 
 def test_one_asks_another_approves_and_the_role_is_theirs(house, mei, lin, wang):
-    proposal = done(house, ask(mei, wang), lin)
+    proposal = carried_out(house, ask(mei, wang), lin)
 
     wang.refresh_from_db()
     assert proposal.state == "done"
@@ -189,7 +179,7 @@ def test_a_vendor_may_only_look_at_the_system(house, mei, lin, he):
     with pytest.raises(granting.OfVendor):
         ask(mei, he)
 
-    done(house, ask(mei, he, Role.SYSTEM, "", Label.INTERNAL), lin)
+    carried_out(house, ask(mei, he, Role.SYSTEM, "", Label.INTERNAL), lin)
 
     he.refresh_from_db()
     assert [right for right in May if he.may(right)] == [May.VIEW_SYSTEM]
@@ -199,7 +189,7 @@ def test_who_is_stopped_meanwhile_is_given_nothing(house, mei, lin, wang):
     proposal = ask(mei, wang)
     Staff.objects.filter(pk=wang.pk).update(is_active=False)
 
-    done(house, proposal, lin)
+    carried_out(house, proposal, lin)
 
     wang.refresh_from_db()
     assert (proposal.state, wang.role) == ("failed", "")
@@ -214,7 +204,7 @@ def test_another_campus_takes_two_as_well_and_ends_the_session(house, mei, lin, 
     client = at_desk(chen)
     assert client.get("/admin/patients/patient/").status_code == 200
 
-    done(house, ask(mei, chen, campus="east"), lin)
+    carried_out(house, ask(mei, chen, campus="east"), lin)
 
     assert client.get("/admin/patients/patient/").status_code == 302
 
@@ -224,7 +214,7 @@ def test_what_is_given_back_brings_no_session_back(house, mei, lin, chen):
     assert client.get("/admin/patients/patient/").status_code == 200
 
     granting.take_away(chen, by=mei, at=timezone.now())
-    done(house, ask(mei, chen), lin)
+    carried_out(house, ask(mei, chen), lin)
 
     chen.refresh_from_db()
     assert chen.role == "registrar"
@@ -236,7 +226,7 @@ def test_there_and_back_again_brings_no_session_back(house, mei, lin, chen):
     assert client.get("/admin/patients/patient/").status_code == 200
 
     for campus in ("east", "main"):
-        done(house, ask(mei, chen, campus=campus), lin)
+        carried_out(house, ask(mei, chen, campus=campus), lin)
 
     chen.refresh_from_db()
     assert chen.campus == "main"
@@ -247,7 +237,7 @@ def test_a_role_goes_to_the_person_it_was_asked_for(house, mei, lin, wang):
     proposal = ask(mei, wang)
     Staff.objects.filter(pk=wang.pk).update(person_id="E-other")
 
-    done(house, proposal, lin)
+    carried_out(house, proposal, lin)
 
     wang.refresh_from_db()
     assert (proposal.state, wang.role) == ("failed", "")
@@ -356,7 +346,7 @@ class TestAtOnce:
 
 
 def test_the_last_of_an_office_moves_nowhere(house, mei, lin, zhou):
-    proposal = done(house, ask(mei, zhou, Role.PRIVACY, "", Label.SENSITIVE), lin)
+    proposal = carried_out(house, ask(mei, zhou, Role.PRIVACY, "", Label.SENSITIVE), lin)
 
     zhou.refresh_from_db()
     assert (proposal.state, zhou.role) == ("failed", "auditor")
@@ -426,7 +416,7 @@ def test_a_reset_ends_the_old_way_in(house, lin, mei, chen):
     signing_in.enrolled(chen)
     client = at_desk(chen)
 
-    proposal = done(house, ask_reset(lin, chen), mei)
+    proposal = carried_out(house, ask_reset(lin, chen), mei)
 
     chen.refresh_from_db()
     assert not chen.has_usable_password()
@@ -437,7 +427,7 @@ def test_a_reset_ends_the_old_way_in(house, lin, mei, chen):
 
 
 def test_who_asked_fetches_the_password_once(house, lin, mei, chen):
-    done(house, ask_reset(lin, chen), mei)
+    carried_out(house, ask_reset(lin, chen), mei)
     client = at_desk(lin, fresh=True)
     assert "领取一次性密码" in client.get(page("change", chen)).content.decode()
     assert "<code>" not in client.get(page("password", chen)).content.decode()
@@ -454,7 +444,7 @@ def test_who_asked_fetches_the_password_once(house, lin, mei, chen):
 
 
 def test_nobody_else_fetches_it_and_nobody_after_a_day(house, lin, mei, chen, wang):
-    done(house, ask_reset(lin, chen), mei)
+    carried_out(house, ask_reset(lin, chen), mei)
     Staff.objects.filter(pk=wang.pk).update(role=Role.SYSTEM)
     wang.refresh_from_db()
 
@@ -476,7 +466,7 @@ def test_nobody_resets_their_own_login(lin, mei):
 
 
 def test_fetching_asks_who_is_there(house, lin, mei, chen):
-    done(house, ask_reset(lin, chen), mei)
+    carried_out(house, ask_reset(lin, chen), mei)
 
     answer = at_desk(lin).post(page("password", chen))
 

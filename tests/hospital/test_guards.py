@@ -2,17 +2,18 @@
 
 from importlib import import_module
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from hospital.audit import guards, log
+from hospital.audit import guards, kept, log
+from hospital.audit.guards.append_only import KEYS
 from hospital.audit.models import Event
 from tests.hospital.notarised import BOTH, House
 
-TABLES = ["audit_event", "audit_leaf", "audit_tile", "audit_checkpoint", "audit_anchor"]
-KEYS = {"audit_leaf": '"index"', "audit_checkpoint": "size"}
+TABLES = list(KEYS)
 
 
 @pytest.fixture(autouse=True, params=BOTH)
@@ -28,6 +29,9 @@ def house(tmp_path):
     house.seal(3)
     house.notary().anchor(now=house.now)
     log.Tile.objects.create(level=1, n=0, hashes=b"x" * 32)
+    kept.Archive.objects.create(start=0, end=1, root=b"x" * 32, name="x", size=1, at=house.now)
+    kept.Pruned.objects.create(start=0, end=1, archive=1, proposal=uuid4(), at=house.now)
+    kept.Redacted.objects.create(index=2, proposal=uuid4(), at=house.now)
     return house
 
 
@@ -41,13 +45,14 @@ def only(vendor):
         pytest.skip(f"{vendor} only")
 
 
+def update(table):
+    key = f'"{KEYS[table][0]}"'
+    return f"UPDATE {table} SET {key} = {key}"  # noqa: S608
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_no_row_is_changed_or_removed(house, table):
-    key = KEYS.get(table, "id")
-    for statement in (
-        f"UPDATE {table} SET {key} = {key}",  # noqa: S608
-        f"DELETE FROM {table}",  # noqa: S608
-    ):
+    for statement in (update(table), f"DELETE FROM {table}"):  # noqa: S608
         with pytest.raises(IntegrityError, match="append-only"):
             execute(statement)
 
@@ -62,21 +67,29 @@ def test_no_table_is_emptied(house, table):
 @pytest.mark.parametrize("table", TABLES)
 def test_a_replicas_session_is_refused_as_well(house, table):
     only("postgresql")
-    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        execute("SET LOCAL session_replication_role = replica")
-        execute(f"DELETE FROM {table}")  # noqa: S608
     execute("SET LOCAL session_replication_role = replica")
+    for statement in (update(table), f"DELETE FROM {table}", f"TRUNCATE {table}"):  # noqa: S608
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(statement)
+
+
+def test_what_a_replicas_session_writes_is_queued_as_well(house):
+    only("postgresql")
     before = log.Pending.objects.count()
+    execute("SET LOCAL session_replication_role = replica")
+
     house.write()
+
     assert log.Pending.objects.count() == before + 1
 
 
 @pytest.mark.parametrize("by", ["id", "uid"])
 def test_no_event_is_replaced_by_inserting_another(house, by):
     event = Event.objects.earliest("id")
-    pk, uid = (event.pk, "0" * 32) if by == "id" else (event.pk + 100, event.uid.hex)
+    pk, uid = (event.pk, uuid4()) if by == "id" else (event.pk + 100, event.uid)
     values = "INTO audit_event (id, uid, payload, mac, mac_key) VALUES (%s, %s, %s, %s, 1)"
-    row = [pk, uid, event.payload.replace("expire", "failed"), b"x"]
+    forged = event.payload.replace("expire", "failed").replace(str(event.uid), str(uid))
+    row = [pk, uid.hex, forged, b"x"]
     changed = f"INSERT {values} ON CONFLICT ({by}) DO UPDATE SET mac_key = 2"
     statements = [changed]
     if connection.vendor == "sqlite":
@@ -113,12 +126,54 @@ def test_an_event_that_was_recorded_before_cannot_be_recorded_again(house):
         )
 
 
-def test_an_event_is_queued_whoever_inserts_it(house):
-    uid = "01234567-89ab-7def-8123-456789abcdef"
+OTHER = "01234567-89ab-7def-8123-456789abcdef"
+
+
+def insert(uid, payload):
     execute(
-        "INSERT INTO audit_event (uid, payload, mac, mac_key)"
-        " SELECT %s, payload, mac, mac_key FROM audit_event ORDER BY id LIMIT 1",
-        [uid if connection.vendor == "postgresql" else uid.replace("-", "")],
+        "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+        [uid, payload, b"x"],
+    )
+
+
+# PostgreSQL reads a number however it is written; SQLite would keep it as it is.
+@pytest.mark.parametrize(
+    "as_written",
+    [str, str.upper, lambda uid: uid.replace("-", "")],
+    ids=["as stated", "in capitals", "without hyphens"],
+)
+@pytest.mark.parametrize("uid", [OTHER, None], ids=["of its own", "the same, written otherwise"])
+def test_nor_under_a_number_its_text_does_not_state(house, uid, as_written):
+    old = Event.objects.earliest("id")
+
+    with pytest.raises(IntegrityError, match=r"own_uid|own number|append-only|uid_key"):
+        insert(as_written(uid or str(old.uid)), old.payload)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["one is there", "none"])
+def test_one_from_before_there_was_the_check_stops_no_migration_and_is_told(house, is_there):
+    only("postgresql")
+    old = Event.objects.earliest("id")
+    execute("ALTER TABLE audit_event DROP CONSTRAINT audit_event_own_uid")
+    if is_there:
+        insert(OTHER, old.payload)
+    editor = SimpleNamespace(connection=connection, execute=execute)
+    migration = import_module("hospital.audit.migrations.0005_own_uid")
+
+    for _ in range(2):
+        migration.check(None, editor)
+
+    told = ["约束被改动或缺少：audit_event audit_event_own_uid"] if is_there else []
+    assert guards.drift(connection) == told
+    with pytest.raises(IntegrityError, match="own_uid"):
+        insert(str(uuid4()), old.payload)
+
+
+def test_an_event_is_queued_whoever_inserts_it(house):
+    old = Event.objects.earliest("id")
+    insert(
+        OTHER if connection.vendor == "postgresql" else OTHER.replace("-", ""),
+        old.payload.replace(str(old.uid), OTHER),
     )
 
     assert log.Pending.objects.get().pk == Event.objects.latest("id").pk
@@ -285,6 +340,9 @@ SWITCHED_OFF = {
     "somebody else's table": "ALTER TABLE audit_tile OWNER TO pg_monitor",
     "a number twice": "ALTER TABLE audit_leaf DROP CONSTRAINT audit_leaf_pkey",
     "an old event again": "ALTER TABLE audit_event DROP CONSTRAINT audit_event_uid_key",
+    "an old event under a number of its own": (
+        "ALTER TABLE audit_event DROP CONSTRAINT audit_event_own_uid"
+    ),
     "once, but for some": (
         "ALTER TABLE audit_event DROP CONSTRAINT audit_event_uid_key;"
         " CREATE UNIQUE INDEX audit_event_uid_key ON audit_event (uid) WHERE id < 0"

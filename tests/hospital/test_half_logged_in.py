@@ -12,6 +12,7 @@ from tests.conftest import PASSWORD
 TO_ANYBODY = {
     "/healthz",
     "/readyz",
+    "/privacy",
     "/api/openapi.yaml",
     "/api/docs",
     "/admin/login/",

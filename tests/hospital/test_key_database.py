@@ -1,4 +1,4 @@
-"""Real processes, with the key tables on a database of their own."""
+"""Real processes, with the key tables on a database of their own, and the ledger on another."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ def say(value):
 
 @dataclass(frozen=True)
 class House:
-    """An installation without its processes: two databases, and scripts that are run on them."""
+    """An installation without its processes: its databases, and scripts that are run on them."""
 
     engine: str
     environment: dict[str, str]
@@ -90,7 +90,7 @@ class House:
         return ended.stdout
 
 
-def environment(var: Path, *, default: str, keys: str) -> dict[str, str]:
+def environment(var: Path, *, default: str, keys: str, ledger: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "DJANGO_SETTINGS_MODULE": "hospital.settings",
@@ -103,6 +103,7 @@ def environment(var: Path, *, default: str, keys: str) -> dict[str, str]:
         "BROKER_URL": "memory://",
         "DATABASE_URL": default,
         "KEYS_DATABASE_URL": keys,
+        "LEDGER_DATABASE_URL": ledger,
     }
 
 
@@ -114,20 +115,22 @@ def house(request, tmp_path_factory):
     FileProvider.create(var / "keys" / "root.key")
     with ExitStack() as stack:
         if request.param == "sqlite":
-            urls = [f"sqlite:///{var / name}.sqlite3" for name in ("default", "keys")]
+            urls = [f"sqlite:///{var / name}.sqlite3" for name in ("default", "keys", "ledger")]
         else:
             server = os.environ.get("DATABASE_URL", "")
-            urls = [stack.enter_context(postgresql(server)) for _ in range(2)]
-        default, keys = urls
-        house = House(request.param, environment(var, default=default, keys=keys))
+            urls = [stack.enter_context(postgresql(server)) for _ in range(3)]
+        default, keys, ledger = urls
+        house = House(request.param, environment(var, default=default, keys=keys, ledger=ledger))
         house.manage("migrate", "-v0", "--skip-checks")
-        house.manage("migrate", "-v0", "--skip-checks", "--database", "keys")
+        for name in ("keys", "ledger"):
+            house.manage("migrate", "-v0", "--skip-checks", "--database", name)
         yield house
 
 
 def test_each_database_has_its_own_tables_and_no_others(house):
     assert house.tables("KEYS_DATABASE_URL") == KEY_TABLES | {"django_migrations"}
-    assert not house.tables("DATABASE_URL") & KEY_TABLES
+    assert house.tables("LEDGER_DATABASE_URL") == {"erasure_ledger", "django_migrations"}
+    assert not house.tables("DATABASE_URL") & (KEY_TABLES | {"erasure_ledger"})
     assert "patients_patient" in house.tables("DATABASE_URL")
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from hospital.audit import proposing, tasks
+from hospital.audit import proposing
 from hospital.audit.models import Event
 from hospital.audit.proposing import NotAllowed
 from hospital.crypto import destroying, keyring
@@ -17,7 +17,7 @@ from hospital.crypto.models import DataKey, Job, KeyEpoch
 from hospital.patients import enrolment
 from hospital.patients.models import Patient
 from tests import signing_in
-from tests.hospital.aged import HERE, kept
+from tests.hospital.aged import HERE, carried_out, kept
 from tests.hospital.notarised import House
 
 # As a house does it: a rotation waits for other transactions.
@@ -49,19 +49,10 @@ def ask(by, epoch=1):
     return proposing.ask("keys.destroy", facts, reason="备份已过期", by=by, at=timezone.now())
 
 
-def do(house, proposal, by):
-    proposing.decide(proposal, approves=True, by=by, at=timezone.now())
-    house.now = timezone.now()
-    house.notary().step(now=house.now)
-    tasks.attend_to_proposals.apply(throw=True)
-    proposal.refresh_from_db()
-    return proposal
-
-
 def test_the_old_key_goes_and_everybody_is_still_there(house, patient, lin, mei):
     rotate()
 
-    proposal = do(house, ask(lin), mei)
+    proposal = carried_out(house, ask(lin), mei)
 
     old, new = KeyEpoch.objects.order_by("epoch")
     assert proposal.state == "done"
@@ -84,7 +75,7 @@ def test_a_key_that_still_wraps_something_stays(house, patient, lin, mei):
     key = DataKey.objects.first()
     DataKey.objects.filter(pk=key.pk).update(epoch=KeyEpoch.objects.get(epoch=1))
 
-    do(house, proposal, mei)
+    carried_out(house, proposal, mei)
 
     assert (proposal.state, proposing.why_failed(proposal)) == ("failed", "epoch_needed")
     assert KeyEpoch.objects.get(epoch=1).wrapped
@@ -102,7 +93,7 @@ def test_while_keys_are_being_wrapped_anew_none_goes(patient, lin):
 
 def test_what_is_gone_or_never_was_is_not_asked_for(house, patient, lin, mei):
     rotate()
-    do(house, ask(lin), mei)
+    carried_out(house, ask(lin), mei)
 
     with pytest.raises(destroying.DestroyedAlready):
         ask(lin)
@@ -115,13 +106,13 @@ def test_killed_between_the_key_and_the_record_it_is_done_again(house, patient, 
     proposal = ask(lin)
     destroying.destroy(1)  # on a database of its own the key is gone before the rest commits
 
-    assert do(house, proposal, mei).state == "done"
+    assert carried_out(house, proposal, mei).state == "done"
     assert Event.objects.filter(action="keys.destroy").count() == 1
 
 
 def test_a_later_rotation_passes_it_over(house, patient, lin, mei):
     rotate()
-    do(house, ask(lin), mei)
+    carried_out(house, ask(lin), mei)
 
     rotate()
 

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from stdnum.iso7064 import mod_11_2
+from structlog.testing import capture_logs
 
 from hospital.audit import stated
 from hospital.audit.actions import Action
@@ -207,11 +208,14 @@ def test_the_list_asks_no_more_of_many_than_of_one(
         desk.get(address)
 
 
-def test_without_a_decision_nothing_is_decided(pair, chen):
-    answer = at_desk(chen).post(reverse("desk:likeness", args=[pair.pk]), {})
+def test_without_a_decision_nothing_is_decided_and_no_bug_is_reported(pair, chen):
+    desk = at_desk(chen)
+    with capture_logs() as lines:
+        answer = desk.post(reverse("desk:likeness", args=[pair.pk]), {})
 
     pair.refresh_from_db()
     assert (answer.status_code, pair.state) == (400, "open")
+    assert {line["event"] for line in lines} == {"request"}
 
 
 def test_only_registrars_have_the_list(gu, zhou):

@@ -11,6 +11,7 @@ from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from uuid6 import uuid7
 
 from faceauth import connection, expiry, onboarding
 from faceauth.models import LIFETIME, FaceSession, Merchant
@@ -26,6 +27,14 @@ from hospital.crypto.models import Job
 from hospital.patients import enrolment
 from hospital.patients.attendance import attend
 from hospital.patients.models import Patient
+from hospital.privacy.models import (
+    Disclosure,
+    Erasure,
+    Incident,
+    LegalHold,
+    RetentionRule,
+    RetentionRun,
+)
 from hospital.roles import GRANTS, May, Role
 
 pytestmark = pytest.mark.django_db  # the cast is named by parameters, where pytest does not see it
@@ -52,8 +61,15 @@ DOORS = {
     "faceauth.consent": {May.VIEW_CONSENTS},
     "faceauth.facesession": {May.VIEW_SESSIONS},
     "faceauth.merchant": {May.MANAGE_MERCHANTS},
-    "faceauth.notice": {May.MANAGE_NOTICES},
+    "faceauth.notice": {May.MANAGE_NOTICES, May.APPROVE_NOTICES},
     "patients.patient": {May.VIEW_PATIENTS},
+    "privacy.assessment": {May.MANAGE_ASSESSMENTS},
+    "privacy.disclosure": {May.VIEW_DISCLOSURES},
+    "privacy.erasure": {May.APPROVE_ERASURE},
+    "privacy.incident": {May.MANAGE_INCIDENTS},
+    "privacy.legalhold": {May.ASK_HOLD, May.APPROVE_HOLD},
+    "privacy.retentionrule": {May.VIEW_RETENTION, May.SET_RETENTION},
+    "privacy.retentionrun": {May.VIEW_RETENTION},
 }
 # Who holds this sees of the list what is their own, and the lobby's things are nobody's.
 OWN = {"accounts.emergency": May.ASK_EMERGENCY}
@@ -76,7 +92,7 @@ CAST = {
 STRANGER = people.find("stranger-1")
 # Words no hospital translates.
 FOREIGN = {"appid", "APIv", "HMAC", "SHA", "MD", "SDK", "API", "code", "label", "required"}
-FOREIGN |= {"onboarding", "true", "https", "BEGIN", *CAST}
+FOREIGN |= {"onboarding", "true", "https", "BEGIN", "HIS", "OpenID", "UnionID", *CAST}
 
 
 @pytest.fixture
@@ -124,6 +140,16 @@ def lobby(kiosk, notice):
     Emergency.objects.create(
         campus="main", ticket="INC-1", reason="登记系统停机", asked_by=patient.pk, asked_at=now
     )
+    Disclosure.objects.create(recipient="his", purpose="handoff", subject=patient.pk, at=now)
+    Erasure.objects.create(subject=uuid7(), cause="request", decided_at=now, due_at=now)
+    Incident.objects.create(
+        number="IR-1", kind="leak", summary="……", found_at=now, opened_by=patient.pk, opened_at=now
+    )
+    LegalHold.objects.create(
+        patient=patient, until=timezone.localdate(now), placed_at=now, proposal=patient.pk
+    )
+    RetentionRule.objects.create(category="draft", value=48, proposal=patient.pk, changed_at=now)
+    RetentionRun.objects.create(started_at=now, finished_at=now, state="done")
     Proposal.objects.create(
         kind="audit.prune",
         facts={"start": 0, "end": 1},
@@ -181,8 +207,11 @@ def pages(role):
         if OWN.get(label) in GRANTS[role]:
             continue
         for thing in apps.get_model(label).objects.all()[:12]:
-            if label != "audit.proposal" or has_part(role, thing):
-                yield one_of(label, thing)
+            if label == "audit.proposal" and not has_part(role, thing):
+                continue
+            if label == "privacy.retentionrule" and May.SET_RETENTION not in GRANTS[role]:
+                continue  # they read the whole schedule
+            yield one_of(label, thing)
 
 
 def has_part(role, proposal):
@@ -191,6 +220,8 @@ def has_part(role, proposal):
 
 
 def one_of(label, thing):
+    if label == "privacy.retentionrule":
+        return to(label, "change", args=[thing.category])
     if label == "patients.patient":
         return reverse("desk:patient", args=[thing.pk])
     return to(label, "change", args=[thing.pk])

@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from uuid6 import uuid7
 
+from hospital import retention
 from hospital.audit.keeping import periods
+from hospital.privacy.models import RetentionRule
 from tests.hospital.notarised import House
 
 NOW = timezone.now()
@@ -29,13 +32,15 @@ def test_six_months_are_calendar_months(now, then):
     assert periods.floor(at) == datetime.fromisoformat(f"{then}T08:30:00+00:00")
 
 
-def test_whatever_is_configured_nothing_is_due_before_the_law_says_so(settings):
+def test_whatever_is_configured_nothing_is_due_before_the_law_says_so(db, settings):
     settings.TRAIL_KEEP_MONTHS = 1
+    RetentionRule.objects.create(category="trail", value=6, proposal=uuid7(), changed_at=NOW)
+    retention.forget()
 
     assert periods.due(NOW) == periods.floor(NOW)
 
 
-def test_the_hospital_keeps_them_longer():
+def test_the_hospital_keeps_them_longer(db):
     assert periods.due(datetime(2026, 11, 21, tzinfo=UTC)) == datetime(2023, 11, 21, tzinfo=UTC)
 
 

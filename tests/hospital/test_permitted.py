@@ -48,7 +48,14 @@ def house(tmp_path, settings):
 
 def say_archived(start, end):
     Archive(
-        start=start, end=end, root=b"r" * 32, name="x", size=1, sha256="0", sm3="0", at=NOW
+        start=start,
+        end=end,
+        root=b"r" * 32,
+        name="x",
+        size=1,
+        sha256="0" * 64,
+        sm3="0" * 64,
+        at=NOW,
     ).save()
 
 

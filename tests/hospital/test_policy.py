@@ -222,7 +222,8 @@ def test_a_thread_that_reads_while_another_renews_sees_what_was_chosen(db, monke
     seen = []
 
     def meanwhile(execute, sql, params, many, context):
-        monkeypatch.setattr(policy, "_read_at", time.monotonic())  # the other looked just before
+        # The other looked just before.
+        monkeypatch.setattr(policy._CHOSEN, "_read_at", time.monotonic())
         seen.append(policy.value("LOGIN_FAIL_LIMIT"))
         return execute(sql, params, many, context)
 

@@ -14,10 +14,16 @@ from hospital import tracing
 from hospital.audit import canonical, lines, reading
 from hospital.audit.actions import BY_TAG, Action
 from hospital.audit.models import AppendOnly, Event
-from hospital.audit.recording import SYSTEM, mac, record, record_alone
+from hospital.audit.recording import SYSTEM, mac, record, record_alone, writing
 from tests.hospital.notarised import BOTH
 
 AT = datetime(2026, 11, 20, 8, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(params=BOTH)
+def either(request, db):
+    if connection.vendor != request.param:
+        pytest.skip(f"this database is {connection.vendor}")
 
 
 def write(**changes):
@@ -46,7 +52,7 @@ def test_the_columns_are_the_databases_reading_of_the_line(lin):
     assert event.at == AT
 
 
-def test_a_column_cannot_be_written_apart_from_the_line(lin):
+def test_a_column_cannot_be_written_apart_from_the_line(either):
     event = write()
 
     with connection.cursor() as cursor, pytest.raises(Exception, match=r"generated|DEFAULT"):
@@ -67,8 +73,15 @@ def test_it_belongs_in_the_transaction_of_what_it_records():
         write()
 
 
+def test_who_is_to_write_it_has_to(db):
+    promised = writing(Action.WECHAT_ANSWER, by=SYSTEM, on=None, at=AT)
+
+    with pytest.raises(RuntimeError), promised:
+        pass
+
+
 @pytest.mark.django_db(transaction=True)
-def test_it_goes_with_what_it_records():
+def test_it_goes_with_what_it_records(either):
     class Oops(Exception):
         pass
 
@@ -119,7 +132,7 @@ def test_a_grave_act_needs_a_reason(lin):
 
 
 @pytest.mark.parametrize("hostile", ["\x00", "\ud800", "\u202e", 'a"}\n{"x":1', "长" * 100_000])
-def test_hostile_text_neither_blocks_the_act_nor_breaks_the_line(lin, hostile):
+def test_hostile_text_neither_blocks_the_act_nor_breaks_the_line(either, lin, hostile):
     event = write(action=Action.TERMINAL_SUSPEND, by=lin, on=lin, reason="a" + hostile)
     event.refresh_from_db()
 
@@ -168,12 +181,6 @@ HOSTILE = st.one_of(
         ["x" * 2**20, '"},"outcome":"denied","x":{"', "\\u0000", "\ud83d", "\U0001f600"]
     ),
 )
-
-
-@pytest.fixture(params=BOTH)
-def either(request, db):
-    if connection.vendor != request.param:
-        pytest.skip(f"this database is {connection.vendor}")
 
 
 @settings(

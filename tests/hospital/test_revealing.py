@@ -204,7 +204,6 @@ def test_what_counts_no_more_is_dropped(patient, chen):
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL only")
 @pytest.mark.django_db(transaction=True)
 def test_two_windows_at_once_do_not_get_past_the_quota(patient, chen):
     set_policy(REVEAL_STOP_HOUR=1)

@@ -288,7 +288,7 @@ def test_a_new_patient_meanwhile_needs_no_second_key(monkeypatch, patients):
 
 
 def test_the_aad_of_a_data_key_is_the_packed_list_of_its_parts():
-    epoch, subject = Epoch(pk=1, number=7, key=Key(Suite.SM4_GCM, bytes(16))), uuid4()
+    epoch, subject = Epoch(pk=1, check=b"", number=7, key=Key(Suite.SM4_GCM, bytes(16))), uuid4()
 
     aad = wrapping_aad(subject, 3, Suite.SM4_GCM, epoch)
 
@@ -399,12 +399,12 @@ def test_tokens_are_known_by_the_old_key_until_they_are_void(patients):
     assert older == before != written
     assert "48 小时" in said
 
-    IndexKey.objects.update(since=timezone.now() - timedelta(hours=47))
+    IndexKey.objects.update(since=timezone.now() - timedelta(days=30))
     rotate("--index", label)
     keyring.clear()
     assert before in token_digests(label, "sid")
 
-    IndexKey.objects.update(since=timezone.now() - timedelta(hours=49))
+    IndexKey.objects.update(since=timezone.now() - timedelta(days=32))
     rotate("--index", label)
     keyring.clear()
     assert before not in token_digests(label, "sid")

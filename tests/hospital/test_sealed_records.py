@@ -584,5 +584,5 @@ def test_the_models_of_patients_are_sealed_models():
     patients = apps.get_app_config("patients").get_models()
     sealed = [m for m in patients if any(isinstance(f, SealedField) for f in m._meta.fields)]
 
-    assert len(sealed) == 5
+    assert len(sealed) == 6
     assert all(issubclass(model, SealedModel) for model in sealed)

@@ -33,6 +33,7 @@ from hospital.crypto.providers.file import FileProvider
 from hospital.demo.authenticator import code
 from tests import signing_in
 from tests.conftest import PASSWORD
+from tests.locks import until_waited_for
 
 PASSWORD_PAGE, SECOND_PAGE = "admin:login", "account:second-factor"
 
@@ -457,7 +458,7 @@ def test_what_is_bound_while_a_reset_is_carried_out_is_not_bound(lin, zhou, phon
     with transaction.atomic():
         resetting.carry_out(asked, timezone.now())
         thread.start()
-        time.sleep(0.5)
+        until_waited_for(lambda: not thread.is_alive())
     thread.join()
 
     assert len(refused) == 1
@@ -477,7 +478,7 @@ def test_a_code_used_while_the_page_shows_them_stays_used(zhou, phone):
     with transaction.atomic():
         mfa.shown(zhou, code=used, at=timezone.now())
         thread.start()
-        time.sleep(0.5)
+        until_waited_for(lambda: not thread.is_alive())
     thread.join()
 
     with pytest.raises(mfa.WrongAnswer):

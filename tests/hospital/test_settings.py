@@ -25,7 +25,9 @@ POSTGRESQL = {
     "HOST": "db",
     "PORT": "",
     "NAME": "hospital",
+    "OPTIONS": {"sslmode": "verify-full"},
 }
+BOTH = {"default": POSTGRESQL, "keys": POSTGRESQL | {"NAME": "keys"}}
 
 
 def names_read():
@@ -53,12 +55,18 @@ def strict(monkeypatch):
     configured = SimpleNamespace(
         DEPLOY_LEVEL="3",
         NOTARY_KEY_FILE="",
-        DATABASES={"default": POSTGRESQL, "keys": POSTGRESQL | {"NAME": "keys"}},
+        DATABASE_DIRECT="",
+        DATABASES=BOTH,
         CELERY_BROKER_URL="amqps://rabbitmq//",
         HTTPS_ONLY=True,
         ALLOWED_HOSTS=["hospital.invalid"],
         SECRET_KEY="x" * 50,
-        CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}},
+        CACHES={
+            "default": {
+                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "LOCATION": "rediss://redis/1",
+            }
+        },
         KEY_PROVIDER="file",
         KEY_FILE=Path("/run/secrets/root_key"),
         ACCEPT_FILE_KEYS=True,
@@ -74,6 +82,9 @@ def strict(monkeypatch):
         TRAIL_KEEP_MONTHS=36,
         ADMIN_NETWORKS=[ip_network("10.20.0.0/16")],
         TRUSTED_PROXIES=1,
+        HIS_FHIR_URL="",
+        ERASURE_LEDGER=Path("/mnt/ledger/erasures.jsonl"),
+        VAR_DIR=Path("/var/lib/hospital"),
     )
     monkeypatch.setattr(checks, "settings", configured)
     return configured
@@ -119,7 +130,14 @@ def test_a_missing_secret_stops_the_start():
         ("ADMIN_NETWORKS", [], "E017"),
         ("ADMIN_NETWORKS", [ip_network("10.0.0.0/8"), ip_network("::/0")], "E017"),
         ("ADMIN_NETWORKS", [ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")], "E017"),
+        ("HIS_FHIR_URL", "http://his.invalid/fhir", "E031"),
         ("TRUSTED_PROXIES", -1, "E020"),
+        ("ERASURE_LEDGER", Path("/var/lib/hospital/erasures.jsonl"), "E030"),
+        ("DATABASES", BOTH | {"ledger": POSTGRESQL}, "E030"),
+        ("DATABASES", BOTH | {"ledger": POSTGRESQL | {"USER": "another"}}, "E030"),
+        ("DATABASES", BOTH | {"ledger": POSTGRESQL | {"PORT": "5432"}}, "E030"),
+        ("DATABASES", BOTH | {"ledger": POSTGRESQL | {"NAME": "keys"}}, "E030"),
+        ("DATABASES", BOTH | {"ledger": {"ENGINE": "django.db.backends.sqlite3"}}, "E030"),
     ],
 )
 def test_level_3_refuses(strict, name, value, finding):
@@ -130,6 +148,25 @@ def test_level_3_refuses(strict, name, value, finding):
     assert isinstance(found, Error)
     assert found.id == f"hospital.{finding}"
     assert found.hint
+
+
+def test_a_ledger_in_another_database_needs_no_file_elsewhere(strict):
+    strict.ERASURE_LEDGER = strict.VAR_DIR / "erasures.jsonl"
+    strict.DATABASES = BOTH | {"ledger": POSTGRESQL | {"NAME": "ledger"}}
+
+    assert checks.production() == []
+
+
+def test_a_ledger_behind_the_pooler_of_the_patients_is_with_them(strict):
+    strict.DATABASES = {
+        "default": POSTGRESQL | {"HOST": "pooler"},
+        "ledger": POSTGRESQL | {"HOST": "DB2"},
+    }
+    assert checks.production() == []
+
+    strict.DATABASE_DIRECT = "db2"
+
+    assert [one.id for one in checks.production()] == ["hospital.E030"]
 
 
 @pytest.mark.parametrize("provider", ["pkcs11", "vault"])
@@ -208,6 +245,22 @@ def test_a_process_that_does_not_meet_its_level_does_not_start(strict):
 
     with pytest.raises(ImproperlyConfigured, match="E003"):
         checks.refuse_unfit()
+
+
+def test_every_duty_that_is_not_met_is_in_one_list_with_its_remedy(strict):
+    strict.HTTPS_ONLY, strict.SECRET_KEY, strict.DEPLOY_LEVEL = False, "short", "2"
+
+    with pytest.raises(ImproperlyConfigured) as refused:
+        checks.refuse_unfit()
+
+    told = str(refused.value).splitlines()
+    assert "共 3 项" in told[0]
+    assert [line for line in told if line.startswith("【")] == [
+        "【网络和访问】",
+        "【密钥】",
+        "【其他】",
+    ]
+    assert sum("处理：" in line for line in told) == 3
 
 
 @pytest.mark.parametrize("name", ["WORKER_KEY_FILE", "MERCHANT_KEY_PASSWORD"])

@@ -1,12 +1,15 @@
 """
 The attacks and failures a trail has to survive: each number of the list, and where it is shown.
 
-What is not shown elsewhere is below. `TABLE` is read by a test: it names nothing that is not there.
+What is not shown elsewhere is below. `TABLE` is read by tests: it names nothing that is not there,
+and nothing that is not run on PostgreSQL, but for what is of code alone and has no database at all.
 """
 
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, models, transaction
 from django.utils import timezone
+from uuid6 import uuid7
 
 from hospital.audit import canonical, log
 from hospital.audit.actions import Action
@@ -64,6 +68,7 @@ L13 a lock held through a request
     test_trail_attacks: nobody_waits_for_another_who_records
 L14 an old event again
     test_trail_attacks: an_old_event_is_not_taken_again
+    test_guards: nor_under_a_number_its_text_does_not_state
     test_verification: an_old_event_under_a_new_number_is_found
 L15 an event by who has no key
     test_verification: an_event_of_who_has_no_key_is_found_though_it_is_sealed
@@ -74,35 +79,39 @@ L16 removed before it was sealed
 L17 hidden from the notary
     test_verification: an_event_hidden_from_the_notary_is_found
 L18 the log's key stolen, a second history
-    test_witness: another_history_is_refused_even_with_its_own_proof
+    test_witness: another_history_is_refused_even_with_its_own_proof (code alone)
     test_verification: without_the_witness_a_stolen_key_signs_in_vain
 L19 an old backup
     test_verification: a_restored_backup_is_refused_by_the_notary_and_found_with_an_anchor
     test_notary: a_new_name_begins_a_new_log_which_says_what_the_old_one_was
 L20 killed between two steps
     test_notary_killed: it_is_killed_when
+    test_notary_killed: killed_between_the_witness_signature_and_storing_it_it_goes_on
     test_notary_killed: of_two_the_second_goes_on_when_the_first_is_killed
 L21 clocks set back, or ahead
     test_verification: an_event_of_another_time_is_found
 L22 somebody is to be forgotten
     test_commitments: a_salt_goes_and_every_proof_stays
+    test_erasing: every_proof_holds_that_was_given_before_and_the_whole_trail_after
 L23 a digest that can be guessed
     test_commitments: the_same_value_twice_is_two_digests
 L24 NUL and half a character in a reason
     test_recording: hostile_text_neither_blocks_the_act_nor_breaks_the_line
     test_recording: whatever_is_typed_becomes_one_canonical_line_that_the_columns_agree_with
 L25 formulas in a spreadsheet
-    test_exporting
+    test_bundle: what_somebody_typed_is_no_formula
 L26 a filtered export passed off as all there is
-    test_exporting
+    test_bundle: picked_lines_are_genuine_and_no_more
+    test_bundle: picked_lines_presented_as_complete_are_noticed
+    test_bundle: one_dropped_row_breaks_a_range
 L27 an address in a header
     test_trail_attacks: an_address_somebody_claims_is_not_believed
 L28 a proof that proves too little
-    test_merkle: every_tree_is_shown_to_continue_every_earlier_one
-    test_merkle: pymerkle_agrees
+    test_merkle: every_tree_is_shown_to_continue_every_earlier_one (code alone)
+    test_merkle: pymerkle_agrees (code alone)
 L29 the network in the way of a request
     test_trail_attacks: recording_needs_no_network
-    test_forwarding
+    test_forwarding: an_outage_leaves_no_gap
 L30 made canonical again to be verified
     test_trail_attacks: what_is_hashed_is_what_is_stored
 L31 deleting somebody deletes what they did
@@ -131,13 +140,40 @@ def committed(transactional_db, tmp_path):
     return House(tmp_path, now=timezone.now())
 
 
-def test_every_attack_has_its_test():
-    found = re.findall(r"^L(\d+) ", TABLE, re.MULTILINE)
-    assert found == [str(number) for number in range(1, 33)]
+def table():
+    """Return number → (file, test, whether it is of code alone) of each line."""
+    found = {}
+    for line in TABLE.strip().splitlines():
+        if attack := re.fullmatch(r"L(\d+) +\S.*", line):
+            shown = found[int(attack[1])] = []
+            continue
+        named = re.fullmatch(r"    (\w+): (\w+)( \(code alone\))?", line)
+        assert named, line
+        [path] = HERE.parent.rglob(f"{named[1]}.py")
+        shown.append((path, named[2], bool(named[3])))
+    return found
 
-    for file, _, name in re.findall(r"^    (\w+)(: (\w+))?$", TABLE, re.MULTILINE):
-        [path] = HERE.parent.rglob(f"{file}.py")
-        assert not name or f"def test_{name}(" in path.read_text(), name
+
+def test_every_attack_has_its_test():
+    attacks = table()
+
+    assert list(attacks) == list(range(1, 33))
+    for shown in attacks.values():
+        assert shown
+        for path, name, _ in shown:
+            assert re.search(rf"^def test_{name}\(", path.read_text(), re.MULTILINE), name
+
+
+def test_each_of_them_runs_on_postgresql():
+    shown = [one for some in table().values() for one in some]
+    paths = sorted({str(path) for path, _, _ in shown})
+    marked = "(postgresql and not services) or cluster"  # as the Makefile asks for
+    asked = [sys.executable, "-m", "pytest", "--collect-only", "-m", marked, *paths]
+    listed = subprocess.run(asked, cwd=HERE.parents[1], capture_output=True, text=True).stdout
+    collected = set(re.findall(r"^tests/\S*?(\w+)\.py::test_(\w+)", listed, re.MULTILINE))
+
+    for path, name, is_of_code_alone in shown:
+        assert ((path.stem, name) in collected) != is_of_code_alone, name
 
 
 def elsewhere(act):
@@ -239,12 +275,13 @@ def test_an_old_event_is_not_taken_again(house):
     [old] = house.seal()
     row = Event.objects.get(pk=old)
 
-    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-        uid = row.uid if connection.vendor == "postgresql" else row.uid.hex
-        cursor.execute(
-            "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
-            [uid, row.payload, bytes(row.mac)],
-        )
+    for number in (row.uid, uuid7()):
+        uid = number if connection.vendor == "postgresql" else number.hex
+        with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+                [uid, row.payload, bytes(row.mac)],
+            )
 
 
 # L27

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import SESSION_KEY
+from django.core.management import BaseCommand, CommandError, get_commands
 from django.db import connection, transaction
 from django.http import Http404, HttpResponse
 from django.test import Client
@@ -17,6 +18,9 @@ from hospital.audit import flood
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
 from hospital.audit.recording import SYSTEM, record
+from hospital.celery import app
+from hospital.errors import TrailUnavailable
+from hospital.operations import beginning
 from hospital.patients import enrolment
 from hospital.urls import urlpatterns as ours
 from tests.conftest import PASSWORD
@@ -192,6 +196,81 @@ def test_what_was_committed_was_not_undone(desk, page):
 
     assert len(events("store.create")) == 1
     assert not events("request.abort")
+
+
+@app.task
+def breaks():
+    undone_by(ZeroDivisionError())(None)
+
+
+@app.task
+def works_and_breaks():
+    done(None)
+    raise ZeroDivisionError
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_worker_recorded_and_undid_is_on_record():
+    with pytest.raises(ZeroDivisionError):
+        breaks()
+
+    [event] = events("request.abort")
+    assert event["facts"] == {
+        "route": breaks.name,
+        "code": "ZeroDivisionError",
+        "actions": ["store.change", "store.create"],
+        "suppressed": 0,
+    }
+    assert (event["outcome"], event["actor"]["type"]) == ("failed", "system")
+    assert not events("store.create")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_worker_committed_before_it_broke_was_not_undone():
+    with pytest.raises(ZeroDivisionError):
+        works_and_breaks()
+
+    assert len(events("store.create")) == 1
+    assert not events("request.abort")
+
+
+def test_a_worker_without_a_trail_says_its_own_error(blocked):
+    blocked()
+
+    with pytest.raises(TrailUnavailable):
+        breaks()
+
+
+class Breaks(BaseCommand):
+    requires_system_checks = ()
+
+    def handle(self, **_options):
+        with transaction.atomic():
+            record(Action.STORE_CREATE, by=SYSTEM, on=None, at=timezone.now())
+            raise CommandError("so")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["breaks", "runbreaks"])
+def test_what_a_command_recorded_and_undid_is_on_record(monkeypatch, name):
+    monkeypatch.setitem(get_commands(), name, Breaks())
+
+    with pytest.raises(SystemExit):
+        beginning.carry_out(["manage.py", name])
+
+    stated = [event["facts"] for event in events("request.abort")]
+    if name == "runbreaks":  # each turn of what never ends is its own
+        assert stated == []
+    else:
+        assert stated == [
+            {
+                "route": "manage.py:breaks",
+                "code": "CommandError",
+                "actions": ["store.create"],
+                "suppressed": 0,
+            }
+        ]
+    assert not events("store.create")
 
 
 def test_of_many_acts_undone_by_one_person_some_are_recorded(desk, monkeypatch):

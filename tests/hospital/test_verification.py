@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from uuid6 import uuid7
 from hospital.audit import (
     anchoring,
     canonical,
+    guards,
     lines,
     log,
     reading,
@@ -238,12 +240,31 @@ def test_an_old_event_under_a_new_number_is_found(house):
     old = Event.objects.get(pk=at(3))
     uid = "01234567-89ab-7def-8123-456789abcdef"
     given = uid if connection.vendor == "postgresql" else uid.replace("-", "")
-    tamper(
-        "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
-        [given, old.payload, bytes(old.mac)],
-    )
+    with unchecked():
+        tamper(
+            "INSERT INTO audit_event (uid, payload, mac, mac_key) VALUES (%s, %s, %s, 1)",
+            [given, old.payload, bytes(old.mac)],
+        )
 
     assert house.kinds() == ["columns", "hidden"]
+
+
+@contextmanager
+def unchecked():
+    """Without the constraint that refuses it, which is there afterwards as if nothing had been."""
+    if connection.vendor != "postgresql":  # a trigger, like those `tamper` takes down
+        yield
+        return
+    named = "conname = 'audit_event_own_uid'"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE {named}")  # noqa: S608
+        (said,) = cursor.fetchone()
+        cursor.execute("ALTER TABLE audit_event DROP CONSTRAINT audit_event_own_uid")
+        yield
+        cursor.execute(
+            f"ALTER TABLE audit_event ADD CONSTRAINT audit_event_own_uid {said} NOT VALID"
+        )
+        cursor.execute(f"UPDATE pg_constraint SET convalidated = true WHERE {named}")  # noqa: S608
 
 
 # L15: an event nobody recorded
@@ -299,15 +320,21 @@ def test_an_event_removed_with_its_leaf_is_found(house):
 
 def test_no_leaf_lies_before_the_first(house):
     with pytest.raises(IntegrityError), transaction.atomic():
-        tamper("INSERT INTO audit_leaf (\"index\", event_id, hash) VALUES (-1, 99, '')")
+        tamper("INSERT INTO audit_leaf (\"index\", event_id, hash) VALUES (-1, -1, '')")
 
 
 # L17: an event hidden from the notary
 
 
 def test_an_event_hidden_from_the_notary_is_found(house):
+    with connection.cursor() as cursor:
+        off = "ALTER TABLE audit_event DISABLE TRIGGER audit_event_enqueue"
+        cursor.execute(
+            off if connection.vendor == "postgresql" else "DROP TRIGGER audit_event_enqueue"
+        )
     [hidden] = house.write()
-    tamper("DELETE FROM audit_pending")
+    assert not log.Pending.objects.exists()
+    guards.install(connection)
     house.seal()
 
     assert said(house.verify()) == [f"留痕 {hidden} 绕过了封存"]
@@ -402,7 +429,7 @@ def test_one_that_is_dated_back_behind_a_small_batch_is_found(house):
 
 @pytest.mark.parametrize("index", [2**40, 2**63 - 1])
 def test_a_leaf_far_away_is_found_in_no_time(house, index):
-    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, 99, %s)', [index, b"x"])
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, -1, %s)', [index, b"x"])
 
     verdict = house.verify(anchors=anchors(house))
 
@@ -412,7 +439,7 @@ def test_a_leaf_far_away_is_found_in_no_time(house, index):
 
 def test_a_leaf_far_away_does_not_stand_for_a_cut_end(house):
     cut(house)
-    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, 99, %s)', [2**40, b"x"])
+    tamper('INSERT INTO audit_leaf ("index", event_id, hash) VALUES (%s, -1, %s)', [2**40, b"x"])
 
     assert {"gap", "forked"} <= set(house.kinds(anchors=anchors(house)))
 
@@ -448,10 +475,14 @@ def agreed(house, action, *, asker="lin", decider="wang", outcome="success", **f
     return proposal.pk
 
 
+def as_told(_kind, facts):
+    return {name: canonical.fact(one) for name, one in facts.items()}
+
+
 def tell(house, action, **facts):
     """Record what was done, as the verbs of keeping do."""
     if action is Action.AUDIT_PRUNE:
-        facts = {"sha256": "0" * 64, "count": 0, **facts}
+        facts = {"sha256": ["0" * 64], "count": 0, **facts}
     with transaction.atomic():
         record(action, by=SYSTEM, on=None, at=house.now, **facts)
 
@@ -535,8 +566,10 @@ def test_what_was_pruned_and_no_event_says_so_is_found(house):
     [{"start": 1}, {"end": 7}, {"proposal": "other"}, {"count": "0"}, {"start": False}],
     ids=["start", "end", "proposal", "a count that is none", "a start that is none"],
 )
-def test_an_event_that_names_something_else_allows_nothing(house, facts):
+def test_an_event_that_names_something_else_allows_nothing(house, facts, monkeypatch):
     proposal = prune(house, 0, 8)
+    # Whoever has our code key states what the program itself would refuse.
+    monkeypatch.setattr("hospital.audit.recording._stated", as_told)
     tell(house, Action.AUDIT_PRUNE, **{"start": 0, "end": 8, "proposal": proposal, **facts})
     house.seal()
 
@@ -910,7 +943,7 @@ def test_what_is_sealed_and_not_signed_for_a_minute_is_found(house):
 def test_tiles_that_are_not_over_the_leaves_are_found(house):
     tree = verification.Tree.load(signed=25)
     with transaction.atomic():
-        tree.append((10_000 + n, leaf_hash(b"%d" % n)) for n in range(65_600))
+        tree.append((10**9 + n, leaf_hash(b"%d" % n)) for n in range(65_600))
     tamper("UPDATE audit_tile SET hashes = %s", [b"x" * 32 * 256])
 
     assert "tile" in house.kinds()
@@ -957,6 +990,19 @@ def test_what_it_goes_on_from_is_compared_with_the_checkpoint(house, tmp_path):
     rebuild(house, key=house.key)
 
     assert not verification.continued(begin)
+
+
+@pytest.mark.parametrize("note", ["x", None], ids=["nothing", "what another says"])
+def test_a_note_between_two_others_is_read_when_going_on(house, note):
+    begin = house.verify().reached
+    for _ in range(3):
+        house.seal(2)
+    first, middle, _ = log.Checkpoint.objects.filter(size__gt=begin.size).order_by("size")
+    tamper(
+        "UPDATE audit_checkpoint SET note = %s WHERE size = %s", [note or first.note, middle.size]
+    )
+
+    assert house.kinds(begin=begin) == ["signature"]
 
 
 def test_an_anchor_over_what_is_not_read_again_is_compared_all_the_same(house):
@@ -1066,6 +1112,37 @@ def test_what_was_found_once_is_found_again(configured, house):
 
     assert verify("--incremental") == 1
     assert verify("--incremental") == 1
+
+
+def unsign(place):
+    """Have the checkpoint at this place, from the last one back, signed by a stranger."""
+    row = log.Checkpoint.objects.order_by("-size")[place]
+    body = Note.parse(row.note).body
+    stranger = Signer("stranger", Ed25519PrivateKey.generate())
+    note = str(Note(body, (stranger.line(body),)))
+    tamper("UPDATE audit_checkpoint SET note = %s WHERE size = %s", [note, row.size])
+
+
+def test_the_last_signature_speaks_for_those_before_it_until_everything_is_read(configured, house):
+    verify()
+    for _ in range(3):
+        house.seal(2)
+    unsign(1)
+
+    assert verify("--incremental") == 0
+    assert verify("--full") == 1
+
+
+def test_a_last_signature_that_is_not_the_logs_is_found_when_going_on(configured, house):
+    verify()
+    for _ in range(3):
+        house.seal(2)
+    unsign(0)
+
+    assert verify("--incremental") == 1
+    assert (
+        verified.read(configured.VERIFIED_STATE).size < log.Checkpoint.objects.latest("size").size
+    )
 
 
 def test_a_state_that_the_database_no_longer_contains_is_found_without_an_anchor(

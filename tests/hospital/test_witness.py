@@ -400,6 +400,21 @@ def test_one_who_asks_byte_by_byte_is_hung_up_on(desk, monkeypatch):
 # The process
 
 
+def cosigned_by(process, *, port):
+    """Have a witness that was just started cosign, and stop it."""
+    try:
+        said = process.stdout.readline()
+        witness = Verifier.parse(re.search(r"公钥 (\S+)", said)[1])
+        url = f"http://127.0.0.1:{port}/"
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            lines = Witness(http, [witness]).cosign(note(5), proof=lambda old: proof(old, 5))
+        assert note(5).with_lines(lines).is_signed_by(witness)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+
+
 def test_it_runs_where_there_is_no_django_and_no_database(tmp_path):
     script = (
         "import sys\n"
@@ -417,14 +432,16 @@ def test_it_runs_where_there_is_no_django_and_no_database(tmp_path):
         cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    try:
-        said = process.stdout.readline()
-        witness = Verifier.parse(re.search(r"公钥 (\S+)", said)[1])
-        url = f"http://127.0.0.1:{port}/"
-        with httpx.Client(base_url=url, trust_env=False) as http:
-            lines = Witness(http, [witness]).cosign(note(5), proof=lambda old: proof(old, 5))
-        assert note(5).with_lines(lines).is_signed_by(witness)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0, errors
+
+    cosigned_by(process, port=port)
+
+
+def test_who_is_at_manage_py_runs_it_from_there(tmp_path):
+    [port] = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "runwitness", "--port", str(port),
+         "--state", str(tmp_path / "state"), "--name", WITNESS, "--log", str(LOG.verifier)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    cosigned_by(process, port=port)

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,9 +19,11 @@ import pytest
 from devices.agent import activation
 from faceauth.simulator import camera, people
 from faceauth.simulator.people import Person
+from hospital.demo.installation import ROOT
 from tests import signing_in
 from tests.house import House, Lobby, Visit, processes_of, until
 
+METRICS_TOKEN = "m" * 40
 KNOWN = "ouyang"  # onboarded, and then abused
 UNLUCKY = "aynur"  # WeChat's answer about them is noise
 WEATHER = {  # who comes in it → what WeChat does to the first question about them
@@ -247,6 +251,46 @@ def look_around(house: House, number: str) -> None:
             assert http.get(f"/admin/{path}", params={"q": number}).status_code < 500
 
 
+def look_after(house: House) -> None:
+    """Monitoring and an operator look; what they are told is kept beside the logs."""
+    token = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    with httpx.Client(base_url=house.place.server, trust_env=False, timeout=30) as http:
+        for page in ("healthz", "readyz", "metrics"):
+            answer = http.get(f"/{page}", headers=token)
+            assert answer.status_code == 200, answer.text
+            (house.place.logs / page).write_bytes(answer.content)
+    for options in ((), ("--json",), ("--lang", "en")):
+        command = [sys.executable, "manage.py", "doctor", *options]
+        ran = subprocess.run(command, cwd=ROOT, env=house.processes.env, capture_output=True)
+        assert ran.stdout
+        said = house.place.logs / f"doctor{len(options)}"
+        said.write_bytes(ran.stdout + ran.stderr)
+
+
+def back_up(house: House, keys: Path) -> None:
+    """Make a backup and try it: it lies among the rest, and so does what was said of it."""
+    words: list[str] = []
+    for name in ("FIRST", "SECOND"):
+        path = keys / f"{name}.key"
+        public = operate(house, "createbackupkey", str(path)).stdout.decode().strip()
+        house.processes.env[f"BACKUP_RECIPIENTS_{name}"] = public
+        words += ["--identity", str(path)]
+    operate(house, "backup")
+    [receipt] = (house.place.var / "backups").glob("*.receipt.json")
+    # Both refuse in the end: a row was changed behind the trail's back, and there is something
+    # in the place of what would be restored.
+    operate(house, "drillrestore", str(receipt), *words, ends=1)
+    operate(house, "restore", str(receipt), *words, ends=1)
+
+
+def operate(house: House, *words: str, ends: int = 0) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "manage.py", *words]
+    ran = subprocess.run(command, cwd=ROOT, env=house.processes.env, capture_output=True)
+    assert ran.returncode == ends, ran.stderr
+    (house.place.logs / f"manage-{words[0]}").write_bytes(ran.stdout + ran.stderr)
+    return ran
+
+
 def modes(root: Path) -> Iterator[str]:
     """Yield what others than the owner may read, where only the owner should."""
     for name in ("keys", "simulator", "terminal"):
@@ -258,9 +302,10 @@ def modes(root: Path) -> Iterator[str]:
 
 def test_a_day_leaves_nothing_of_anybody_behind(tmp_path):
     var = tmp_path / "var"
-    with House.built(var) as house:
+    with House.built(var, METRICS_TOKEN=METRICS_TOKEN) as house:
         house.start("web")
         house.start("worker")
+        house.start("notary")
         with house.lobby() as lobby:
             state, visit = onboarded(lobby, KNOWN)
             assert state == "onboarded"
@@ -284,6 +329,8 @@ def test_a_day_leaves_nothing_of_anybody_behind(tmp_path):
             [known.name, known.document_number, secrets[f"openid of {KNOWN}"], visit.face_sid],
         )
         look_around(house, known.document_number)
+        look_after(house)
+        back_up(house, tmp_path)
         print(f"abuse {time.monotonic() - began:.1f} s")
 
     assert processes_of(var) == []

@@ -54,7 +54,7 @@ def test_a_worker_is_killed_and_everybody_is_on_record_once(house, capsys):
         visits += [lobby.authorize(f"stranger-{n}") for n in range(CROWD, 2 * CROWD)]
     house.start("worker")
 
-    # Leases run out by themselves here: half a minute, as in a hospital.
+    # Leases run out by themselves here: ten seconds, as in a hospital.
     until(lambda: house.finished(visits), "everybody is dealt with", seconds=180)
 
     house.assert_on_record_once(visits)

@@ -18,6 +18,7 @@ TICK = 1.0  # seconds between two looks at what else there is to do
 
 WITH_A_PATIENT = ("onboarded", "recognised")
 ENDINGS = (Step.DONE, Step.ENDED)
+WAITS = (Step.WORKING, Step.SEEKING)  # for the server, after somebody agreed
 
 
 class NotNow(Exception):
@@ -34,6 +35,7 @@ class View:
     words: Words | None = None
     number: str = field(default="", repr=False)
     masked_name: str = field(default="", repr=False)
+    may_take_back: bool = False
 
 
 class Board:
@@ -65,7 +67,10 @@ class Board:
         self._is_awaiting = False  # somebody, in `arrive`
         self._is_visiting = False
         self._is_started = False
+        self._is_on_request = False
+        self._is_taken_back = False
         self._is_closed = False
+        self._take_back: Callable[[], str] | None = None
         self._answer: bool | Agreement | None = None
         self._fallback = ""
         self._meanwhile = nothing
@@ -77,11 +82,13 @@ class Board:
         self._meanwhile = meanwhile
         while not self._is_closed:
             meanwhile()
+            self._withdraw()
             with self._changed:
                 self._is_awaiting = True
                 if self._view.step not in ENDINGS:
                     self._rest()
-                if self._changed.wait_for(lambda: self._is_started or self._is_closed, TICK):
+                self._changed.wait_for(self._is_called, TICK)
+                if self._is_started or self._is_closed:
                     self._is_visiting = self._is_started
                     self._is_started = self._is_awaiting = False
                     return self._is_visiting
@@ -109,7 +116,12 @@ class Board:
     def show(self, step: Step) -> None:
         """Show a step of the visit."""
         with self._changed:
-            self._put(View(step, self._view.turn))
+            self._is_taken_back = False
+            self._put(View(step, self._view.turn, may_take_back=step in WAITS))
+
+    def wants_back(self) -> bool:
+        """Whether it was pressed while the visit waits."""
+        return self._is_taken_back
 
     def end(
         self,
@@ -119,17 +131,26 @@ class Board:
         detail: str = "",
         number: str = "",
         masked_name: str = "",
+        take_back: Callable[[], str] | None = None,
     ) -> None:
         """Show how the visit ended, and forget it after `LINGER` seconds, or when told to."""
         with self._changed:
             turn = self._view.turn
-            self._is_visiting = False
+            self._is_visiting = self._is_taken_back = False
+            self._take_back = take_back
             if state == "left":
                 self._rest()
                 return
             said = words.ending(state, code=code, detail=detail, fallback=self._fallback)
             step = Step.DONE if state in WITH_A_PATIENT else Step.ENDED
-            view = View(step, turn, words=said, number=number, masked_name=masked_name)
+            view = View(
+                step,
+                turn,
+                words=said,
+                number=number,
+                masked_name=masked_name,
+                may_take_back=take_back is not None,
+            )
             self._put(view, seconds=self._linger)
             self._wiper = threading.Timer(self._linger, self._wipe, [turn])
             self._wiper.daemon = True
@@ -139,6 +160,7 @@ class Board:
         """Close or open the screen for the next person; who is there is not disturbed."""
         with self._changed:
             self._obstacle = words.obstacle(code, detail) if code else None
+            self._give_up()
             if not self._is_visiting and self._view.step not in ENDINGS:
                 self._rest()
 
@@ -160,6 +182,7 @@ class Board:
                 self._rest()  # says so
                 raise NotNow
             self._is_started = True
+            self._is_on_request = view.words is not None and view.words.on_request
             self._put(View(Step.WAIT, turn + 1))
 
     def answer(self, turn: int, *, granted: bool, purposes: Collection[str]) -> None:
@@ -177,7 +200,7 @@ class Board:
             required = {purpose.code for purpose in notice.purposes if purpose.required}
             if granted and not required <= ticked <= asked:
                 raise NotNow
-            self._answer = Agreement(ticked) if granted else False
+            self._answer = Agreement(ticked, self._is_on_request) if granted else False
             self._changed.notify_all()
 
     def touch(self, turn: int) -> None:
@@ -188,6 +211,19 @@ class Board:
         """
         with self._changed:
             self._put(self._expect(turn, Step.NOTICE), seconds=self._patience)
+
+    def withdraw(self, turn: int) -> None:
+        """
+        Take back what was agreed to: wipe the screen at once, and let the agent's thread see to it.
+
+        :raises NotNow:
+        """
+        with self._changed:
+            if not self._expect(turn, *WAITS, *ENDINGS).may_take_back:
+                raise NotNow
+            self._is_taken_back = self._is_visiting = True
+            self._put(View(Step.WAIT, turn))
+            self._give_up()
 
     def dismiss(self, turn: int) -> None:
         """
@@ -214,7 +250,20 @@ class Board:
         """Nobody will be received any more."""
         return self._is_closed
 
+    def _withdraw(self) -> None:
+        """Do, in the agent's thread, what was pressed after a visit."""
+        if self._is_taken_back and self._take_back is not None:
+            self.end(self._take_back())
+
     # Under the lock
+
+    def _give_up(self) -> None:
+        """Send who takes back what they agreed to, after a visit, to the desk: nobody hears us."""
+        if self._is_taken_back and self._take_back is not None and self._obstacle is not None:
+            self.end("not_withdrawn")
+
+    def _is_called(self) -> bool:
+        return self._is_started or self._is_taken_back or self._is_closed
 
     def _await_answer(self) -> bool | Agreement | None:
         self._changed.wait_for(
@@ -229,7 +278,7 @@ class Board:
 
     def _rest(self) -> None:
         """Show what is to be seen while nobody is there; ticks, names and reasons are gone."""
-        self._answer = None
+        self._answer = self._take_back = None
         self._fallback = ""
         turn = self._view.turn
         if self._obstacle is not None:

@@ -182,6 +182,8 @@ class _Connection(BaseHTTPRequestHandler):
                 board.answer(turn, granted=granted, purposes=purposes)
             case "/touch":
                 board.touch(turn)
+            case "/withdraw":
+                board.withdraw(turn)
             case "/dismiss":
                 board.dismiss(turn)
             case _:

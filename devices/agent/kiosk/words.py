@@ -14,12 +14,14 @@ class Words:
 
     :ivar advice: what the person can do now
     :ivar retry: starting again is worth it
+    :ivar on_request: starting again says that the person wants it themselves
     """
 
     title: str
     sentence: str
     advice: str = ""
     retry: bool = False
+    on_request: bool = False
 
 
 _BY_STATE = {
@@ -37,6 +39,14 @@ _BY_STATE = {
     ),
     "failed": Words("这次没有成功", "没有能够建档。", DESK),
     "expired": Words("等待时间已过", "这次办理已经取消。", AGAIN, retry=True),
+    "withdrawn": Words(
+        "已撤回同意",
+        "您同意的已全部撤回，微信账号与档案的关联已删除。已建的档案依法保存，不影响就诊。",
+        DESK,
+    ),
+    "not_withdrawn": Words(
+        "没有撤回成功", "本机没有办成，您的同意仍然有效。", "请到人工窗口撤回同意。"
+    ),
     "authorized": Words(
         "还在办理",
         "医院已经收到，正在为您建档，比平时慢一些。",
@@ -50,6 +60,16 @@ _OFFLINE = Words(
 _BUSY = Words("系统正忙", "医院的系统暂时忙不过来，不是您的原因。", AGAIN, retry=True)
 _OTHERWISE = Words("暂时不能办理", "本机遇到了问题，不是您的原因。", ELSEWHERE)
 _SUSPENDED = Words("本机暂停使用", "工作人员暂停了本机。", ELSEWHERE)
+_BY_REFUSAL = {
+    "refused_recently": Words(
+        "近期没有同意",
+        "您近期没有在微信页面上同意，本机不再重复询问。",
+        DESK,
+        retry=True,
+        on_request=True,
+    ),
+    "consent_withdrawn": Words("已撤回同意", "已经停止办理，没有为您建档。不影响就诊。", DESK),
+}
 _BY_CODE = {
     "USER_CANCEL": Words("已取消", "您取消了刷脸，没有建档。", AGAIN, retry=True),
     "FACE_UNKNOWN": Words("没有认出您", "微信没有识别出您的面部。", AGAIN, retry=True),
@@ -74,8 +94,11 @@ def ending(state: str, *, code: str, detail: str, fallback: str) -> Words:
     :param detail: the sentence that came with it; shown only where the server wrote it for patients
     :param fallback: the hospital's own words for the way in that needs no face, or ""
     """
-    if state == "refused" and fallback:
-        return replace(_BY_STATE[state], advice=fallback)
+    if state == "withdrawn":
+        return replace(_BY_STATE[state], advice=fallback or DESK)
+    if state == "refused":
+        said = _BY_REFUSAL.get(code, _BY_STATE[state])
+        return replace(said, advice=fallback or said.advice)
     if state == "failed" and code not in _BY_CODE and detail:
         return replace(_BY_STATE[state], sentence=detail, advice="" if "窗口" in detail else DESK)
     if state in ("failed", "interrupted"):

@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from devices import activation
+from devices.another_way import NoFallback
 from devices.models import Terminal
 from hospital.audit.recording import SYSTEM
 
@@ -25,7 +26,10 @@ class Command(BaseCommand):
             raise CommandError("没有这个编号的终端，请先在后台新建") from None
         if activation.is_live(terminal, at=now) and not options["replace"]:
             raise CommandError("该终端正在使用，激活后原设备立即失效；确需更换请加 --replace")
-        code = activation.issue(terminal, by=SYSTEM, at=now)
+        try:
+            code = activation.issue(terminal, by=SYSTEM, at=now)
+        except NoFallback as exc:
+            raise CommandError(str(exc)) from None
         until = now + activation.LIFETIME
         if options["json"]:
             answer = {"serial": terminal.serial, "code": code, "expires_at": until.isoformat()}

@@ -18,7 +18,7 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -109,17 +109,12 @@ class EmergencyAdmin(GrantedAdmin):
         return Emergency.objects.seen_by(staff_of(request)).annotate(asker_name=_ASKER)
 
     def get_urls(self) -> list[URLPattern]:
-        def at(route: str, view: Any, name: str) -> URLPattern:
-            guarded = self.admin_site.admin_view(view)
-            made: URLPattern = path(route, guarded, name=f"accounts_emergency_{name}")
-            return made
-
         return [
-            at("ask/", self.ask_view, "ask"),
-            at("<uuid:pk>/decision/", self.decision_view, "decision"),
-            at("<uuid:pk>/password/", self.password_view, "password"),
-            at("<uuid:pk>/closing/", self.closing_view, "closing"),
-            at("<uuid:pk>/review/", self.review_view, "review"),
+            self.at("ask/", self.ask_view, "ask"),
+            self.at("<uuid:pk>/decision/", self.decision_view, "decision"),
+            self.at("<uuid:pk>/password/", self.password_view, "password"),
+            self.at("<uuid:pk>/closing/", self.closing_view, "closing"),
+            self.at("<uuid:pk>/review/", self.review_view, "review"),
             *super().get_urls(),
         ]
 

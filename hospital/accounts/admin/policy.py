@@ -10,10 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 
-from hospital import policy, stepup
+from hospital import policy, retention, stepup
 from hospital.accounts import passwords, policies
 from hospital.accounts.models import PolicyChoice, staff_of
 from hospital.admin import GrantedAdmin, demand
@@ -73,16 +73,11 @@ class PolicyAdmin(GrantedAdmin):
     view = frozenset({May.READ_POLICY, May.SET_POLICY})
 
     def get_urls(self) -> list[URLPattern]:
-        def at(route: str, view: Any, name: str) -> URLPattern:
-            guarded = self.admin_site.admin_view(view)
-            made: URLPattern = path(route, guarded, name=f"accounts_policychoice_{name}")
-            return made
-
         return [
-            at("", self.policy_view, "changelist"),
-            at("add/", self.add_view, "add"),
-            at("<slug:key>/delete/", self.removal_view, "delete"),
-            at("<slug:key>/", self.choice_view, "change"),
+            self.at("", self.policy_view, "changelist"),
+            self.at("add/", self.add_view, "add"),
+            self.at("<slug:key>/delete/", self.removal_view, "delete"),
+            self.at("<slug:key>/", self.choice_view, "change"),
         ]
 
     def policy_view(self, request: HttpRequest) -> HttpResponse:
@@ -165,7 +160,8 @@ def _source(parameter: Parameter, chosen: set[str]) -> str:
 def _fixed() -> list[Fixed]:
     networks = "、".join(map(str, settings.ADMIN_NETWORKS)) or "未限定"
     codes = f"前后各 {settings.MFA_TOTP_TOLERANCE} 个"
-    kept, least = f"{settings.TRAIL_KEEP_MONTHS} 个月", f"不少于 {MINIMUM_MONTHS} 个月"
+    months = retention.trail_months()
+    kept, least = f"{months} 个月", f"不少于 {MINIMUM_MONTHS} 个月"
     kinds = f"{passwords.CLASSES} 种"
     return [
         Fixed("密码字符种类", kinds, "大写、小写、数字、符号中至少 3 种", "8.1.4.1 a"),

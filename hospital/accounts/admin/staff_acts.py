@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 
 from hospital import stepup
@@ -26,17 +26,12 @@ class StaffActs(GrantedAdmin):
     """The doors behind the page of one account."""
 
     def get_urls(self) -> list[URLPattern]:
-        def at(route: str, view: Any, name: str) -> URLPattern:
-            guarded = self.admin_site.admin_view(view)
-            made: URLPattern = path(f"<uuid:pk>/{route}/", guarded, name=f"accounts_staff_{name}")
-            return made
-
         return [
-            at("grant", self.grant_view, "grant"),
-            at("taking-away", self.taking_away_view, "taking_away"),
-            at("reset", self.reset_view, "reset"),
-            at("password", self.password_view, "password"),
-            at("unlocking", self.unlocking_view, "unlocking"),
+            self.at("<uuid:pk>/grant/", self.grant_view, "grant"),
+            self.at("<uuid:pk>/taking-away/", self.taking_away_view, "taking_away"),
+            self.at("<uuid:pk>/reset/", self.reset_view, "reset"),
+            self.at("<uuid:pk>/password/", self.password_view, "password"),
+            self.at("<uuid:pk>/unlocking/", self.unlocking_view, "unlocking"),
             *super().get_urls(),
         ]
 

@@ -67,7 +67,7 @@ def _out(request: HttpRequest, person: Staff) -> HttpResponse:
 
 
 def _record_miss(person: Staff) -> None:
-    missed = flood.admit(f"step-up:{person.pk}")
+    missed = flood.admit(f"step-up:{person.pk}", Action.STEP_UP_FAIL, by=person, on=person)
     if missed is None:
         return
     with transaction.atomic():

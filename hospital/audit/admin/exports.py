@@ -7,12 +7,12 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import (
-    FileResponse,
     HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
     HttpResponseBase,
     HttpResponseNotAllowed,
+    StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -32,6 +32,7 @@ from hospital.errors import Refusal
 from hospital.roles import May
 from hospital.stepup import fresh
 
+SEEN_AT_ONCE: Final = 500
 State = Export.State
 BADGES: Final = {
     State.QUEUED: "authorized",
@@ -144,10 +145,9 @@ class ExportAdmin(GrantedAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         knows = roles.may(request.user, May.SEE_EXPORTS)
-        newest = requests.unseen().order_by("-pk").first() if knows else None
-        unseen = requests.unseen().filter(pk__lte=newest.pk).count() if newest else 0
-        shown = {"unseen": unseen, "newest": newest}
-        return super().changelist_view(request, {**shown, **(extra_context or {})})
+        unseen = requests.unseen().order_by("pk")[:SEEN_AT_ONCE] if knows else []
+        steps = [f"{one.pk}:{requests.step(one)}" for one in unseen]
+        return super().changelist_view(request, {"unseen": steps, **(extra_context or {})})
 
     def add_view(
         self,
@@ -183,10 +183,12 @@ class ExportAdmin(GrantedAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
-            newest = UUID(request.POST.get("newest", ""))
+            shown = {UUID(pk): step for pk, step in map(_halves, request.POST.getlist("shown"))}
         except ValueError:
             return HttpResponseBadRequest()
-        count = requests.see(by=request.user, at=timezone.now(), newest=newest)  # type: ignore[arg-type]
+        if not shown:
+            return HttpResponseBadRequest()
+        count = requests.see(by=request.user, at=timezone.now(), shown=shown)  # type: ignore[arg-type]
         messages.success(request, f"已阅 {count} 次留痕导出")
         return redirect("admin:audit_export_changelist")
 
@@ -220,14 +222,20 @@ class ExportAdmin(GrantedAdmin):
     @fresh
     def _hand_out(self, request: HttpRequest, export: Export, /) -> HttpResponseBase:
         try:
-            file = requests.take(export, by=request.user, at=timezone.now())  # type: ignore[arg-type]
+            copy = requests.take(export, by=request.user, clock=timezone.now)  # type: ignore[arg-type]
         except Refusal as exc:
             messages.error(request, str(exc))
             return redirect("admin:audit_export_change", export.pk)
-        name, kind = f"trail-{export.pk}.zip", "application/zip"
-        response = FileResponse(file, as_attachment=True, filename=name, content_type=kind)
+        response = StreamingHttpResponse(copy, content_type="application/zip")
+        response["Content-Length"] = copy.size
+        response["Content-Disposition"] = f'attachment; filename="trail-{export.pk}.zip"'
         response["Cache-Control"] = "no-store"
         return response
+
+
+def _halves(text: str) -> tuple[str, str]:
+    pk, _, step = text.partition(":")
+    return pk, step
 
 
 def _enqueue(export: Export) -> None:

@@ -1,5 +1,6 @@
 """What takes two people: one asks, another decides."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +18,13 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 
 from hospital import roles, stepup
 from hospital.admin import GrantedAdmin, demand, refusals_told
-from hospital.audit import key_destruction, proposing
+from hospital.audit import key_destruction, proposing, restores
 from hospital.audit.admin import proposed
 from hospital.audit.keeping import pruning, redacting
 from hospital.audit.kept import Archive
@@ -85,6 +86,19 @@ class DestructionRequest(Reason):
         ]
 
 
+class RestoreRequest(Reason):
+    """Which backup, of those the trail knows."""
+
+    backup = forms.ChoiceField(label="备份")
+    field_order = ["backup", "note"]
+
+    def __init__(self, *args: Any, backups: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["backup"].choices = [  # type: ignore[attr-defined]
+            (one, f"{one}（摘要 {digest[:16]}…）") for one, digest in backups.items()
+        ]
+
+
 @admin.register(Proposal)
 class ProposalAdmin(GrantedAdmin):
     """
@@ -112,17 +126,13 @@ class ProposalAdmin(GrantedAdmin):
     change_list_template = "admin/audit/proposal/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        def at(route: str, view: Any, name: str) -> URLPattern:
-            guarded = self.admin_site.admin_view(view)
-            made: URLPattern = path(route, guarded, name=f"audit_proposal_{name}")
-            return made
-
         return [
-            at("prune/", self.prune_view, "prune"),
-            at("redact/", self.redact_view, "redact"),
-            at("destroy/", self.destroy_view, "destroy"),
-            at("<uuid:pk>/decision/", self.decision_view, "decision"),
-            at("<uuid:pk>/withdrawal/", self.withdrawal_view, "withdrawal"),
+            self.at("prune/", self.prune_view, "prune"),
+            self.at("redact/", self.redact_view, "redact"),
+            self.at("destroy/", self.destroy_view, "destroy"),
+            self.at("restore/", self.restore_view, "restore"),
+            self.at("<uuid:pk>/decision/", self.decision_view, "decision"),
+            self.at("<uuid:pk>/withdrawal/", self.withdrawal_view, "withdrawal"),
             *super().get_urls(),
         ]
 
@@ -179,6 +189,7 @@ class ProposalAdmin(GrantedAdmin):
         asks = {
             "may_ask": roles.may(request.user, May.KEEP_TRAIL),
             "may_ask_destruction": roles.may(request.user, May.ASK_KEY_DESTRUCTION),
+            "may_ask_restore": roles.may(request.user, May.ASK_RESTORE),
         }
         return super().changelist_view(request, {**asks, **(extra_context or {})})
 
@@ -254,6 +265,22 @@ class ProposalAdmin(GrantedAdmin):
             if answer := _ask(request, key_destruction.TAG, facts, form.cleaned_data["note"]):
                 return answer
         return self._page(request, "destroy", "申请销毁主密钥", epochs=idle, form=form)
+
+    def restore_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Ask that a backup takes the place of what is there."""
+        demand(request, May.ASK_RESTORE)
+        return self._restore_asked(request)
+
+    @stepup.fresh
+    def _restore_asked(self, request: HttpRequest, /) -> HttpResponse:
+        backups = restores.known()
+        form = RestoreRequest(request.POST or None, backups=backups)
+        if request.method == "POST" and form.is_valid():
+            chosen = form.cleaned_data["backup"]
+            facts = {"backup": chosen, "digest": backups[chosen]}
+            if answer := _ask(request, restores.TAG, facts, form.cleaned_data["note"]):
+                return answer
+        return self._page(request, "restore", "申请恢复备份", backups=backups, form=form)
 
     def decision_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         """Let the second person decide, who has just shown that it is them."""

@@ -56,6 +56,8 @@ def told_in_full(proposal: Proposal) -> str:
 
 def next_step(kind: proposing.Kind) -> str:
     """Return what happens once it is approved, in one sentence."""
+    if kind.command:
+        return f"批准后先封存，封存后由人在服务器上运行 {kind.command} 完成。"
     # The web's account is the worker's.
     who = "由后台进程在一分钟内完成" if kind.is_ours() else "由清理账号运行 pruneaudit 完成"
     return f"批准后先封存，封存后执行：{who}{'，不能恢复' if kind.is_final else ''}。"

@@ -124,6 +124,10 @@ RULES: Final[Sequence[Rule]] = (
         actions=frozenset({Action.EMERGENCY_OVERDUE}), window=timedelta(days=1),
     ),
     Told(
+        "incident-late", "安全事件逾期未报告", Finding.Severity.ALERT,
+        actions=frozenset({Action.INCIDENT_LATE}), window=timedelta(days=1),
+    ),
+    Told(
         "logins-locked", "多次验证失败，登录被锁定", Finding.Severity.WARNING,
         actions=frozenset({Action.LOGIN_LOCK}), window=timedelta(days=1),
     ),

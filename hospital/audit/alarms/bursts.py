@@ -27,11 +27,16 @@ Groups = dict[tuple[Any, ...], "Group"]
 
 
 class Of(enum.Enum):
-    """Whose acts are counted together: the columns that name them."""
+    """Whose acts are counted together."""
 
-    ALL = ()
-    ACTOR = ("actor_type", "actor_id")
-    OBJECT = ("object_type", "object_id")
+    ALL = "all"
+    ACTOR = "actor"
+    OBJECT = "object"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that name whom; not its value: Python 3.11.2 makes no member of an empty tuple."""
+        return () if self is Of.ALL else (f"{self.value}_type", f"{self.value}_id")
 
 
 @dataclass
@@ -93,7 +98,7 @@ class Burst:
         """Return what a finding of this rule has become by now."""
         count = number(finding.facts.get("count"))
         until = number(finding.facts.get("until"))
-        who = tuple(finding.facts.get(column, "") for column in self.of.value)
+        who = tuple(finding.facts.get(column, "") for column in self.of.columns)
         for span in self._spans(_counted(finding), at):
             for group in self._groups(*span, who).values():
                 count, until = count + group.count, max(until, group.until)
@@ -111,7 +116,7 @@ class Burst:
         return {one: group for one, group in groups.items() if group.count >= self.threshold}
 
     def _groups(self, start: datetime, end: datetime, who: tuple[Any, ...] | None = None) -> Groups:
-        columns = self.of.value
+        columns = self.of.columns
         events = self._events(start, end)
         if who is not None:
             events = events.filter(**dict(zip(columns, who, strict=True)))
@@ -150,7 +155,7 @@ class Burst:
         return events.filter(actor_type="staff") if self.by_staff else events
 
     def _occasion(self, who: tuple[Any, ...], about: str, group: Group) -> Occasion:
-        whose = dict(zip(self.of.value, map(name, who), strict=True))
+        whose = dict(zip(self.of.columns, map(name, who), strict=True))
         return Occasion(
             self.kind,
             self.severity,

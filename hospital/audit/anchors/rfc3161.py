@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,8 @@ PATIENCE: Final = 5.0  # seconds for the whole exchange
 SKEW: Final = timedelta(minutes=5)  # between the authority's clock and ours
 LARGEST: Final = 64 * 1024  # octets of an answer; one with its certificates has some 6,000
 
+_PORTS: Final = {"http": 80, "https": 443}
+
 Certificates = Sequence[x509.Certificate]
 
 
@@ -43,11 +45,13 @@ class TimeStamps:
     A time-stamp authority at a URL.
 
     :param roots: certificates its own has to chain to
+    :param permit: told host and port, says whether they may be connected to
     """
 
     url: str
     roots: Certificates
     name: str = NAME
+    permit: Callable[[str, int], bool] = lambda _host, _port: True
 
     def anchor(self, note: Note, *, now: datetime) -> str:
         """
@@ -70,6 +74,9 @@ class TimeStamps:
 
     async def _asked(self, request: bytes) -> bytes:
         """:raises Away:"""
+        url = httpx.URL(self.url)
+        if not self.permit(url.host, url.port or _PORTS.get(url.scheme, 0)):
+            raise Away("egress")
         try:
             # httpx knows deadlines for each read only, and every octet would begin another.
             async with asyncio.timeout(PATIENCE):
@@ -86,7 +93,9 @@ class TimeStamps:
         }
         content = b""
         async with (
-            httpx.AsyncClient(timeout=2 * PATIENCE) as http,
+            httpx.AsyncClient(
+                timeout=2 * PATIENCE, trust_env=False, follow_redirects=False
+            ) as http,
             http.stream("POST", self.url, content=request, headers=headers) as answer,
         ):
             if answer.status_code != httpx.codes.OK:

@@ -10,35 +10,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from hospital import direct
 from hospital.audit.exporting.selecting import Filters, Range, Selection
 from hospital.audit.times import LATEST
 
+# In the connection's zone and style. A timestamp's own text leaves trailing zeros off, which nine
+# in ten do not have, and takes half as long as to_char.
+_MOMENT: Final = "(timestamptz 'epoch' + e.at_us * interval '1 microsecond')::timestamp"
 _TIME: Final = (
-    f"CASE WHEN e.at_us >= 0 AND e.at_us < {LATEST} THEN to_char("
-    "(timestamptz 'epoch' + e.at_us * interval '1 microsecond') AT TIME ZONE %s,"
-    " 'YYYY-MM-DD HH24:MI:SS.US') ELSE '' END"
+    f"CASE WHEN e.at_us < 0 OR e.at_us >= {LATEST} THEN ''"
+    f" WHEN e.at_us %% 10 <> 0 THEN {_MOMENT}::text"
+    f" ELSE coalesce(to_char({_MOMENT}, 'YYYY-MM-DD HH24:MI:SS.US'), '') END"
 )
 
-
-def _cut(before: str, after: str) -> str:
-    """
-    Return what cuts a value out of the canonical line: several times as fast as parsing it.
-
-    Nothing in a text can be taken for its end or for a key, since its quotation marks are escaped.
-    """
-    return f"split_part(split_part(e.payload, '{after}', 1), '{before}', 2)"  # reads no further
-
-
+# Values cut out of the canonical line: several times as fast as parsing it. Its keys are sorted, so
+# that what stands before `facts` are words, each between the same quotation marks in every line;
+# and behind it nothing in a text is taken for a key, since its own quotation marks are escaped.
 _APART: Final = ", ".join(
-    f"{_cut(before, after)} AS {name}"
-    for name, before, after in (
-        ("role", '"role":"', '","type":'),
-        ("ip", '"ip":"', '","peer":'),
-        ("facts", '"facts":', ',"object":{'),
-        ("typed", '"reason":"', '","severity":'),
+    f"{cut} AS {name}"
+    for name, cut in (
+        ("role", """split_part(e.payload, '"', 14)"""),
+        ("ip", """split_part(e.payload, '"', 24)"""),
+        ("facts", """split_part(split_part(e.payload, ',"object":{', 1), '"facts":', 2)"""),
+        ("typed", """split_part(split_part(e.payload, '","reason":"', 2), '"', 1)"""),
     )
 )
 # OFFSET 0: each is made once, however often it is named.
@@ -98,15 +94,23 @@ def table(
     )
     how = "LEFT" if isinstance(selection, Range) else "INNER"
     source, values = joined(selection, how=how, beside=_BESIDE)
-    parameters = [zone, lost, json.dumps(labels), *values, start, end]
-    return copied(f"SELECT {cells} {source}", parameters, selection, form="csv")
+    parameters = [lost, json.dumps(labels), *values, start, end]
+    return copied(f"SELECT {cells} {source}", parameters, selection, form="csv", zone=zone)
 
 
 def copied(
-    question: str, values: list[Any], selection: Selection, *, form: str = "text"
+    question: str,
+    values: list[Any],
+    selection: Selection,
+    *,
+    form: str = "text",
+    zone: str = "UTC",
 ) -> Iterator[bytes]:
     """Yield what COPY gives for a question, a row at a time, in one snapshot."""
     with _snapshot() as own, own.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('TimeZone', %s, true), set_config('DateStyle', 'ISO', true)", [zone]
+        )
         if isinstance(selection, Range):
             # Nearly every event is wanted, nearly in the order they were written: looked up one by
             # one the first comes at once. A hash of them all, or a sort, would take a minute.
@@ -120,7 +124,7 @@ def copied(
 @contextmanager
 def _snapshot() -> Iterator[BaseDatabaseWrapper]:
     """Open a connection of our own: nobody else's transaction, and none through a pooler's."""
-    own = connections.create_connection(DEFAULT_DB_ALIAS)
+    own = direct.connect()
     try:
         with own.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,10 +18,11 @@ import structlog
 from django.db import Error, connection, transaction
 from django.db.models import Q, QuerySet
 
+from hospital import retention
 from hospital.audit import trail
 from hospital.audit.actions import Action
 from hospital.audit.checkpoint import BadNote, Note, Verifier
-from hospital.audit.exporting import bundle, checking, places, requests
+from hospital.audit.exporting import bundle, checking, places, requests, sending, storing
 from hospital.audit.exporting.bundle import View, Written
 from hospital.audit.exporting.selecting import NotSealed, Range
 from hospital.audit.exports import Export
@@ -30,7 +32,6 @@ from hospital.errors import Refusal
 LEASE: Final = timedelta(minutes=5)
 BEAT: Final = 60.0  # seconds from one renewal of the lease to the next, whatever is being done
 ATTEMPTS: Final = 3
-KEPT: Final = timedelta(hours=24)
 VIEWS: Final[tuple[View, ...]] = ("csv", "xlsx")
 _SAVED: Final = 1.0  # seconds from one word on progress to the next
 
@@ -39,10 +40,10 @@ PROBLEMS: Final = {
     "unverified": "生成的文件核验不符，留痕可能被改动：先核验留痕（verifyaudit）",
     "unfinished": "核验没有在限定时间内完成：请缩小范围，或告知系统管理员",
     "no_key": "没有配置留痕的公钥（TRAIL_ORIGIN、TRAIL_VERIFIERS），无法核验：请告知系统管理员",
-    "storage": "无法写入导出目录（EXPORTS_DIR），可能空间不足",
+    "storage": "工作进程无法写入导出目录（EXPORTS_DIR），可能空间不足",
     **{
         one.code: one.message
-        for one in (bundle.NothingFound, NotSealed, places.Exposed, places.NoRoom)
+        for one in (bundle.NothingFound, NotSealed, places.Exposed, places.NoRoom, sending.Lost)
     },
     bundle.Missing.code: "区间内有留痕不在数据库里：先核验留痕（verifyaudit）",
     bundle.Removed.code: "区间内有留痕已归档清理：改用归档文件",
@@ -81,9 +82,6 @@ def make(export_id: UUID, *, clock: Callable[[], datetime]) -> bool:
         with attempt.beating():
             written = attempt.work()
         attempt.complete(written)
-    except LeaseLost:
-        attempt.remove()
-        raise
     except Refusal as exc:
         attempt.fail(exc.code)
     except (NoKey, trail.NotConfigured):
@@ -98,6 +96,8 @@ def make(export_id: UUID, *, clock: Callable[[], datetime]) -> bool:
         attempt.fail("storage")
     else:
         return True
+    finally:
+        attempt.clean()
     return False
 
 
@@ -127,7 +127,7 @@ class _Attempt:
 
     def work(self) -> Written:
         export = self._export
-        path, selection = requests.path_of(export), requests.selection_of(export)
+        path, selection = places.path_of(export), requests.selection_of(export)
         places.refuse_exposed(path.parent)
         if isinstance(selection, Range):
             places.refuse_full(path.parent, rows=selection.end - selection.start)
@@ -147,7 +147,19 @@ class _Attempt:
         )
         self._save()
         checking.verify(path, keys=[str(one) for one in _signing(keys, written.note)])
+        self._store(path, written)
         return written
+
+    def _store(self, path: Path, written: Written) -> None:
+        try:
+            stored = storing.put(path, export=self._export, renew=self._save)
+        except Error:
+            # There may be no room left in the database, and not only for this.
+            with suppress(Error):  # then the sweep does, when the lease has run out
+                storing.remove(self._export)
+            raise
+        if stored != written.sha256:
+            raise checking.Unverified("存入数据库的与核验过的不是同一文件")
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -182,8 +194,9 @@ class _Attempt:
                 sha256=written.sha256,
                 sm3=written.sm3,
                 ready_at=now,
-                expires_at=now + KEPT,
+                expires_at=now + timedelta(hours=retention.value("trail_copy")),
                 lease_until=None,
+                **requests.UNSEEN,
             )
             record(
                 Action.EXPORT_COMPLETE,
@@ -198,7 +211,9 @@ class _Attempt:
 
     def fail(self, code: str) -> None:
         with transaction.atomic():
-            self._update(state=Export.State.FAILED, problem=code, lease_until=None)
+            self._update(
+                state=Export.State.FAILED, problem=code, lease_until=None, **requests.UNSEEN
+            )
             record(
                 Action.EXPORT_FAIL,
                 by=SYSTEM,
@@ -207,12 +222,11 @@ class _Attempt:
                 outcome="failed",
                 code=code,
             )
-        self.remove()
 
-    def remove(self) -> None:
+    def clean(self) -> None:
         """Remove the file of this attempt; no other has the same."""
-        with suppress(OSError):  # the sweep removes it
-            requests.path_of(self._export).unlink()
+        with suppress(OSError):  # then the sweep does
+            places.path_of(self._export).unlink()
 
     def _progress(self, done: int, total: int) -> None:
         if not done or time.monotonic() - self._saved >= _SAVED:

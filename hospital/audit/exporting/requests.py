@@ -1,37 +1,27 @@
 """A copy that somebody asked for: asked, taken once, gone. Each step is on record."""
 
-import re
-import shutil
-import stat
 import unicodedata
-from contextlib import ExitStack, suppress
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import IO, Any, Final
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
 from hospital.audit import canonical
 from hospital.audit.actions import Action
-from hospital.audit.exporting import bundle, checking, places
+from hospital.audit.exporting import bundle, places, sending, storing
 from hospital.audit.exporting.selecting import Filters, NotSealed, Range, Selection, signed
-from hospital.audit.exporting.zipped import SCRATCH
+from hospital.audit.exporting.sending import Lost, Sending
 from hospital.audit.exports import Export
 from hospital.audit.recording import SYSTEM, Actor, HasActor, record
 from hospital.errors import Refusal
 
-ORPHANED: Final = timedelta(hours=6)  # no attempt writes that long into a file
 MOST: Final = 3  # copies a person may have asked for and not fetched yet
-_ID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# Names of a copy, of one that is being written, and of what waits to be put into it.
-_OURS: Final = re.compile(rf"{_ID}-\d+\.zip|\.{_ID}-\d+\.zip\.new(\.proof\.jsonl|\.events\.xlsx)?")
-_OUR_SCRATCH: Final = re.compile(rf"\.{_ID}-\d+\.zip\.new{re.escape(SCRATCH)}")
-
 OPERATOR: Final = UUID(int=0)  # asked for on the command line
+UNSEEN: Final[dict[str, None]] = {"seen_at": None}  # the security administrator is told anew
 OPEN: Final = (Export.State.QUEUED, Export.State.RUNNING, Export.State.READY)
 
 _UNSEEN_LETTERS: Final = (
@@ -49,11 +39,6 @@ class NoReason(Refusal):
 class NotReady(Refusal):
     code = "not_ready"
     message = "文件已被下载、已过期或尚未生成；需要时请重新申请"
-
-
-class Lost(Refusal):
-    code = "lost"
-    message = "导出文件不在了、被换过，或网页进程无权读取；请告知系统管理员，并重新申请"
 
 
 class TooMany(Refusal):
@@ -77,7 +62,6 @@ def request(
     :raises TooMany:
     :raises NotSealed: the range reaches beyond the last checkpoint
     :raises Removed: the range reaches into what was removed
-    :raises Exposed, NoRoom: of the directory
     """
     reason = canonical.text(reason.strip())
     if not _says_something(reason) or purpose not in Export.Purpose:
@@ -85,14 +69,12 @@ def request(
     theirs = Export.objects.filter(requested_by=requested_by, state__in=OPEN)
     if requested_by != OPERATOR and theirs.count() >= MOST:
         raise TooMany
-    places.refuse_exposed(settings.EXPORTS_DIR)
     export = Export(purpose=purpose, reason=reason, requested_by=requested_by, requested_at=at)
     facts: dict[str, Any] = {"purpose": purpose}
     if isinstance(selection, Range):
         if selection.end > signed():
             raise NotSealed
         bundle.refuse_removed(selection)
-        places.refuse_full(settings.EXPORTS_DIR, rows=selection.end - selection.start)
         export.kind, export.start, export.end = Export.Kind.RANGE, selection.start, selection.end
         facts |= {"start": selection.start, "end": selection.end}
     else:
@@ -106,55 +88,70 @@ def request(
     return export
 
 
-def take(export: Export, *, by: HasActor | Actor, at: datetime) -> IO[bytes]:
+def take(export: Export, *, by: HasActor | Actor, clock: Callable[[], datetime]) -> Sending:
     """
-    Hand the file out, once: it is on record before the first byte, and has no name any more.
+    Hand the copy out, once: it is on record before the first byte.
+
+    Read twice, since nobody has room for all of it here: once to know that it is the one that was
+    made, before it counts as fetched, and once to be sent. The caller closes what is returned.
 
     :raises NotReady: somebody was faster, or it has expired
-    :raises Lost: the file cannot be read, or is not the one that was made
-    :raises Exposed: others can write where it lies
+    :raises Lost: it is not there, or is not the one that was made
     """
-    path = path_of(export)
-    places.refuse_exposed(path.parent)
+    here = Export.objects.filter(pk=export.pk, state=Export.State.READY)
+    ready = here.filter(expires_at__gt=clock()).first()
+    if ready is None:
+        raise NotReady
     try:
-        file = path.open("rb")
-    except OSError:
-        if not Export.objects.filter(pk=export.pk, state=Export.State.READY).exists():
+        pieces = sending.examined(ready)
+    except Lost:
+        if not here.exists():  # taken, and removed, meanwhile
             raise NotReady from None
-        raise Lost from None
-    with ExitStack() as closing:
-        closing.enter_context(file)
-        if checking.digests_of(file).hex()[0] != export.sha256:
-            logger.error("export.swapped", export=str(export.pk))
-            raise Lost
-        file.seek(0)
-        with transaction.atomic():
-            ready = Export.objects.filter(pk=export.pk, state=Export.State.READY, expires_at__gt=at)
-            if not ready.update(state=Export.State.TAKEN, taken_at=at):
-                raise NotReady
-            record(Action.EXPORT_DOWNLOAD, by=by, on=export, at=at, sha256=export.sha256)
-        closing.pop_all()
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as exc:  # it counts as fetched; the sweep tries again
-        logger.error("export.not_removed", export=str(export.pk), reason=exc.strerror)  # noqa: TRY400
-    return file
+        logger.error("export.swapped", export=str(export.pk))  # noqa: TRY400 (no fault of ours)
+        _end_lost(ready, at=clock())
+        raise
+    at = clock()  # it may have taken minutes
+    taken = {"state": Export.State.TAKEN, "taken_at": at, "lease_until": at + sending.LEASE}
+    with transaction.atomic():
+        if not here.filter(expires_at__gt=at).update(**taken, **UNSEEN):
+            raise NotReady
+        record(Action.EXPORT_DOWNLOAD, by=by, on=export, at=at, sha256=ready.sha256)
+    return Sending(ready, pieces, clock=clock)
 
 
-def see(*, by: HasActor | Actor, at: datetime, newest: UUID) -> int:
+def _end_lost(export: Export, *, at: datetime) -> None:
+    """It will not come back, and would count as one that waits to be fetched."""
+    here = Export.objects.filter(pk=export.pk, state=Export.State.READY)
+    with transaction.atomic():
+        if here.update(state=Export.State.FAILED, problem=Lost.code, **UNSEEN):
+            record(
+                Action.EXPORT_FAIL, by=SYSTEM, on=export, at=at, outcome="failed", code=Lost.code
+            )
+
+
+def see(*, by: HasActor | Actor, at: datetime, shown: Mapping[UUID, str]) -> int:
     """
-    Note that the security administrator knows of the exports so far; return of how many.
+    Note that the security administrator knows of these exports so far; return of how many.
 
-    :param newest: the last one they were shown; what was asked for since they have not seen
+    :param shown: how far each was when they were shown it (`step`); a later step they have not seen
     """
     with transaction.atomic():
-        count = unseen().filter(pk__lte=newest).update(seen_at=at)
+        count = 0
+        for export in unseen().select_for_update().filter(pk__in=shown):
+            if step(export) == shown[export.pk]:
+                count += unseen().filter(pk=export.pk).update(seen_at=at)
         if count:
             record(Action.EXPORT_SEE, by=by, on=None, at=at, count=count)
     return count
 
 
+def step(export: Export) -> str:
+    """Return the last step the security administrator is told of: that it is made is none."""
+    return Export.State.QUEUED if export.state == Export.State.RUNNING else export.state
+
+
 def unseen() -> QuerySet[Export]:
+    """Return those of which a step is not known yet: asked, made or failed, fetched or expired."""
     return Export.objects.filter(seen_at=None)
 
 
@@ -164,38 +161,16 @@ def selection_of(export: Export) -> Selection:
     return Filters.of(export.filters)
 
 
-def path_of(export: Export) -> Path:
-    """Return where its file is: each attempt has its own, so that no two write into one."""
-    directory: Path = settings.EXPORTS_DIR
-    return directory / f"{export.pk}-{export.attempts}.zip"
-
-
 def expire(*, at: datetime) -> None:
-    """Remove what nobody fetched in time, and files no export answers to any more."""
+    """Remove what nobody fetched in time, and what no export answers to any more."""
     over = Export.objects.filter(state=Export.State.READY, expires_at__lte=at)
     for export in over:
         with transaction.atomic():
-            if not over.filter(pk=export.pk).update(state=Export.State.EXPIRED):
+            if not over.filter(pk=export.pk).update(state=Export.State.EXPIRED, **UNSEEN):
                 continue
             record(Action.EXPORT_EXPIRE, by=SYSTEM, on=export, at=at)
-        with suppress(OSError):  # an orphan from now on
-            path_of(export).unlink()
-    _remove_orphans(at)
-
-
-def _remove_orphans(at: datetime) -> None:
-    """Remove what a worker that was killed, or a download, left behind."""
-    kept = Export.objects.filter(state__in=[Export.State.RUNNING, Export.State.READY])
-    names = {path_of(export).name for export in kept}
-    for path in settings.EXPORTS_DIR.glob("*"):
-        with suppress(OSError):  # the next sweep tries again
-            found = path.lstat()
-            if found.st_mtime >= (at - ORPHANED).timestamp() or path.name in names:
-                continue
-            if stat.S_ISREG(found.st_mode) and _OURS.fullmatch(path.name):
-                path.unlink()
-            elif stat.S_ISDIR(found.st_mode) and _OUR_SCRATCH.fullmatch(path.name):
-                shutil.rmtree(path)
+    storing.remove_left(at=at)
+    places.remove_left(at=at)
 
 
 def _says_something(reason: str) -> bool:

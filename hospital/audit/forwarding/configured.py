@@ -9,6 +9,7 @@ from typing import Final
 
 from django.conf import settings
 
+from hospital import egress
 from hospital.audit import canonical, trail
 from hospital.audit.forwarding.forwarder import Forwarder
 from hospital.audit.forwarding.syslog import Sender
@@ -36,7 +37,8 @@ def forwarder() -> Forwarder:
         process=os.getpid(),
         enterprise=settings.FORWARD_ENTERPRISE,
     )
-    return Forwarder(sink(), sender, connect=Receiver(host, port, _context()).connect)
+    receiver = Receiver(host, port, _context(), permit=egress.permits)
+    return Forwarder(sink(), sender, connect=receiver.connect)
 
 
 def sink() -> str:

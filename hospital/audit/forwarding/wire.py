@@ -15,6 +15,7 @@ import ssl
 import struct
 import termios
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,19 +36,27 @@ class Away(Exception):
 
 @dataclass(frozen=True)
 class Receiver:
-    """A log server's address, and whom we take for it."""
+    """
+    A log server's address, and whom we take for it.
+
+    :param permit: told host and port, says whether they may be connected to
+    """
 
     host: str
     port: int
     context: ssl.SSLContext
+    permit: Callable[[str, int], bool] = lambda _host, _port: True
 
     def connect(self) -> "Wire":
         """
         Return a connection.
 
-        :raises Away: unreachable, untrusted (its certificate), handshake (it ended in the midst of
-            it, or took too long), or tls:… (anything else of TLS)
+        :raises Away: egress (it is not to be connected to), unreachable, untrusted (its
+            certificate), handshake (it ended in the midst of it, or took too long), or tls:…
+            (anything else of TLS)
         """
+        if not self.permit(self.host, self.port):
+            raise Away("egress")
         try:
             plain = socket.create_connection((self.host, self.port), timeout=CONNECTING)
         except OSError:

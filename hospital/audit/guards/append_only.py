@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from hospital.audit.guards.asking import hyphened
 from hospital.audit.guards.triggers import (
     BEFORE,
     DELETE,
@@ -30,6 +31,13 @@ KEYS: Final = {
     "audit_pruned": ("id", "proposal"),
     "audit_redacted": ("index", "proposal"),
 }
+
+# With SQLite: whether a line states a number, and not that of its row. A constraint, which
+# PostgreSQL has for it (`unambiguous`), would need the table remade.
+_ANOTHERS: Final = (
+    """instr(NEW.payload, '"uid":"') AND NOT instr(NEW.payload, '"uid":"' || """
+    f"""{hyphened("NEW.uid")} || '"')"""
+)
 
 
 def guards(vendor: str, schema: str, there: set[str]) -> Guards:
@@ -110,6 +118,8 @@ def _sqlite(table: str, tables: list[str]) -> list[Trigger]:
         ("no_replace", f"BEFORE INSERT ON {table} WHEN {there} {refused}"),
     ]
     if table == EVENT:
+        refused = "BEGIN SELECT RAISE(ABORT, 'a line states its own number'); END"
+        made.append(("own_uid", f"BEFORE INSERT ON {table} WHEN {_ANOTHERS} {refused}"))
         enqueued = f"INSERT INTO {PENDING} (event_id) VALUES (NEW.id)"  # noqa: S608
         made.append(("enqueue", f"AFTER INSERT ON {table} BEGIN {enqueued}; END"))
     return [

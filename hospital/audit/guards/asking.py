@@ -9,6 +9,11 @@ JOB: Final = "crypto_job"
 
 REPAIR: Final = Action.DATABASE_REPAIR.value.tag
 ROTATION: Final = Action.KEYS_ROTATE_BEGIN.value.tag
+# One event for many rows at once, and only for rows of one table that go: it lists them.
+SWEEP: Final = Action.RETENTION_SWEEP.value.tag
+SWEEPING: Final = "privacy.retentionrun"  # what it is about
+TABLE: Final = "table"
+ROWS: Final = "rows"
 
 
 def tells_of_a_change() -> str:
@@ -26,3 +31,9 @@ def tells_of_a_change() -> str:
 
 def quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def hyphened(column: str) -> str:
+    """Return a UUID as events state it; Django keeps it in SQLite without hyphens."""
+    cuts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    return " || '-' || ".join(f"substr({column}, {at}, {length})" for at, length in cuts)

@@ -5,11 +5,33 @@ from typing import Final
 from django.db import models
 
 from hospital.audit.coverage import Coverage
-from hospital.audit.guards.asking import EVENT, REPAIR, quoted, tells_of_a_change
+from hospital.audit.guards.asking import (
+    EVENT,
+    REPAIR,
+    ROWS,
+    SWEEP,
+    SWEEPING,
+    TABLE,
+    hyphened,
+    quoted,
+    tells_of_a_change,
+)
 from hospital.audit.guards.triggers import Trigger
 
 CHANGES: Final = "audit_change"
 
+# Whether a sweep's event `e` lists the row of `c`, or the one it belonged to and that went as well.
+_SWEPT: Final = f"""
+    e.action = '{SWEEP}'
+    AND e.object_type = '{SWEEPING}'
+    AND EXISTS (SELECT 1 FROM json_each(c.facts) f WHERE f.value = '{ROWS}')
+    AND EXISTS (
+        SELECT 1 FROM {CHANGES} w
+        JOIN json_each(w.facts) f ON f.value = '{ROWS}'
+        JOIN json_each(e.payload, '$.facts.{ROWS}') r ON r.value = w.row_id
+        WHERE w.tx = c.tx AND w.label = json_extract(e.payload, '$.facts.{TABLE}')
+            AND (w.id = c.id OR (w.label = c.object_type AND w.row_id = c.object_id))
+    )"""  # noqa: S608 (names of ours)
 # Whether the event `e` names the change `c`.
 _NAMES: Final = f"""{tells_of_a_change()} AND (
     e.action = '{REPAIR}'
@@ -19,6 +41,7 @@ _NAMES: Final = f"""{tells_of_a_change()} AND (
         SELECT 1 FROM json_each(c.facts) f
         WHERE json_extract(e.payload, '$.facts.' || f.value) = c.object_id
     )
+    OR ({_SWEPT})
 )"""  # noqa: S608 (names of ours)
 _SETTLE: Final = f"""
     DELETE FROM {CHANGES} WHERE id IN (
@@ -53,7 +76,7 @@ def triggers(one: Coverage, *, has_jobs: bool) -> list[Trigger]:
                 name,
                 one.table,
                 f"CREATE TRIGGER {name} AFTER {event} ON {one.table}{when} BEGIN"
-                f" {_noted(one, row)};{passed}{_SETTLE} END",
+                f" {_noted(one, row, is_gone=what == 'delete')};{passed}{_SETTLE} END",
             )
         )
     moved = f"{one.table}_recorded_key"
@@ -69,9 +92,10 @@ def triggers(one: Coverage, *, has_jobs: bool) -> list[Trigger]:
     return made
 
 
-def _noted(one: Coverage, row: str) -> str:
+def _noted(one: Coverage, row: str, *, is_gone: bool = False) -> str:
     """Return what notes that `row` changed, and which object an event has to name."""
-    facts = ", ".join(f'"{fact}"' for fact in one.facts)
+    named = (*one.facts, ROWS) if is_gone else one.facts
+    facts = ", ".join(f'"{fact}"' for fact in named)
     values = ", ".join(
         [
             "audit_transaction()",
@@ -108,10 +132,9 @@ def _differs(columns: list[str]) -> str:
 
 
 def _text(field: "models.Field[object, object]", row: str) -> str:
-    """Return an id as events state it; Django keeps a UUID in SQLite without hyphens."""
+    """Return an id as events state it."""
     column = f"{row}.{quoted(str(field.column))}"
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     if not isinstance(target, models.UUIDField):
         return f"CAST({column} AS TEXT)"
-    cuts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-    return " || '-' || ".join(f"substr({column}, {at}, {length})" for at, length in cuts)
+    return hyphened(column)

@@ -2,8 +2,21 @@
 
 from typing import Final
 
+from django.db import models
+
 from hospital.audit.coverage import Coverage
-from hospital.audit.guards.asking import EVENT, JOB, REPAIR, ROTATION, quoted, tells_of_a_change
+from hospital.audit.guards.asking import (
+    EVENT,
+    JOB,
+    REPAIR,
+    ROTATION,
+    ROWS,
+    SWEEP,
+    SWEEPING,
+    TABLE,
+    quoted,
+    tells_of_a_change,
+)
 from hospital.audit.guards.triggers import (
     BEFORE,
     DELETE,
@@ -71,6 +84,7 @@ def function(one: Coverage, schema: str, *, has_jobs: bool) -> Function:
     ]
     if one.on:
         names.append(f"e.object_type = '{one.label}' AND e.object_id = r.{key}::text")
+    names.append(_swept(one, schema))
     # A repair is the owner's: the application's role cannot claim one.
     owner = "(SELECT relowner FROM pg_class WHERE oid = TG_RELID)"
     names.append(f"e.action = '{REPAIR}' AND pg_has_role(session_user, {owner}, 'MEMBER')")
@@ -101,6 +115,26 @@ def function(one: Coverage, schema: str, *, has_jobs: bool) -> Function:
         " USING ERRCODE = 'integrity_constraint_violation'; END LOOP; RETURN NULL; END"
     )
     return Function(_name(one), body)
+
+
+def _swept(one: Coverage, schema: str) -> str:
+    """Return whether a sweep lists the row, or the one it belonged to and that went with it."""
+    key, whose = quoted(str(one.key.column)), quoted(str(one.whose.column))
+    table, listed = (f"e.payload::jsonb #> '{{facts,{fact}}}'" for fact in (TABLE, ROWS))
+    named = f"{table} = to_jsonb('{one.label}'::text) AND jsonb_exists({listed}, r.{key}::text)"
+    if isinstance(one.whose, models.ForeignKey):
+        other = one.whose.target_field
+        stays = (
+            f"SELECT 1 FROM {schema}.{other.model._meta.db_table} p"  # noqa: S608 (names of ours)
+            f" WHERE p.{quoted(str(other.column))} = r.{whose}"
+        )
+        named = (
+            f"({named}) OR ({table} = to_jsonb('{one.object_type}'::text)"
+            f" AND jsonb_exists({listed}, subject) AND NOT EXISTS ({stays}))"
+        )
+    return (
+        f"TG_OP = 'DELETE' AND e.action = '{SWEEP}' AND e.object_type = '{SWEEPING}' AND ({named})"
+    )
 
 
 def _resealed(one: Coverage, schema: str, *, has_jobs: bool) -> str:

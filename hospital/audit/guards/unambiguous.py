@@ -1,7 +1,8 @@
 """
 What is told apart is told apart by the database: keys that are unique, ranges that are ranges.
 
-Without them an old event could be inserted again as it is, code, text, number and all.
+Without them an old event could be inserted again as it is, code, text, number and all; or, its code
+being over its text alone, under a number of its own, which the text does not state.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ UNIQUE: Final = {
 _CHECKED: Final = {
     ("audit_archive", "archive_range"): 'CHECK ((("end" > start) AND (start >= 0)))',
     ("audit_event", "audit_event_mac_key_check"): "CHECK ((mac_key >= 0))",
+    # The covered text of a redacted line states none.
+    ("audit_event", "audit_event_own_uid"): (
+        """CHECK (((strpos(payload, (('"uid":"'::text || (uid)::text) || '"'::text)) > 0)"""
+        """ OR (strpos(payload, '"uid":"'::text) = 0)))"""
+    ),
     ("audit_leaf", "leaf_index"): "CHECK ((index >= 0))",
     ("audit_pruned", "pruned_range"): 'CHECK ((("end" > start) AND (start >= 0)))',
     ("audit_tile", "audit_tile_level_check"): "CHECK ((level >= 0))",

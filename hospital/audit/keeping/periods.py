@@ -1,26 +1,18 @@
 """How long the trail is kept: six calendar months by law, longer by this hospital's own rule."""
 
 from bisect import bisect_right
-from calendar import monthrange
 from datetime import UTC, datetime
 from typing import Final
 
-from django.conf import settings
 from django.db.models import Max
 
+from hospital import retention
 from hospital.audit.keeping import permitted
 from hospital.audit.log import Checkpoint
 from hospital.audit.times import EPOCH
+from hospital.categories import months_before
 
-_YEAR: Final = 12  # months
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def months_before(at: datetime, months: int) -> datetime:
-    """Return the same day and time so many months earlier, or that month's last day."""
-    years, month = divmod(at.year * _YEAR + at.month - 1 - months, _YEAR)
-    month += 1
-    return at.replace(year=years, month=month, day=min(at.day, monthrange(years, month)[1]))
 
 
 def floor(at: datetime) -> datetime:
@@ -30,7 +22,7 @@ def floor(at: datetime) -> datetime:
 
 def due(at: datetime) -> datetime:
     """Return when an event was recorded that this hospital need not keep any longer."""
-    return min(floor(at), months_before(at, settings.TRAIL_KEEP_MONTHS))
+    return min(floor(at), months_before(at, retention.trail_months()))
 
 
 def sealed_by(moment: datetime) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import stamina
 
+from hospital import egress
 from hospital.crypto.providers import KeyRefused, KeyUnavailable
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Vault:
             trusted = ssl.create_default_context(cafile=self.cacert or None)
         except OSError as exc:  # ssl.SSLError is one
             raise KeyUnavailable(f"VAULT_CACERT {self.cacert}: {exc.strerror}") from None
-        return httpx.Client(verify=trusted, trust_env=False, follow_redirects=False)
+        return egress.client(verify=trusted)
 
 
 def _attempts() -> "_RetryContextIterator":

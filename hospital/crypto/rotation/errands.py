@@ -32,6 +32,7 @@ class Errand:
     counts: Mapping[str, int] = field(default_factory=dict)  # what → rows
     pace: int = _ROWS  # rows a second
     waits: int = 1  # how often every process has to hear of something
+    forgets: int = 0  # rows that are found by this index no longer
 
     def seconds(self, *, rate: int) -> int:
         """Return how long it may take."""
@@ -86,7 +87,10 @@ def _index(label: str) -> Errand:
     target = begun.target if begun else indexes.target(label)
     counts = {label: indexes.rows_of(label)}
     waits = 1 if indexes.is_for_tokens(label) else 3
-    return Errand(Job.Kind.INDEX, target, indexes.PHASES, counts, pace=_DIGESTS, waits=waits)
+    forgets = 0 if begun else indexes.forgets(label)  # what is begun was agreed to
+    return Errand(
+        Job.Kind.INDEX, target, indexes.PHASES, counts, pace=_DIGESTS, waits=waits, forgets=forgets
+    )
 
 
 def _begun(label: str) -> Job | None:

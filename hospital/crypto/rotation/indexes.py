@@ -39,7 +39,7 @@ from hospital.crypto.rotation.tables import (
 from hospital.crypto.sealing import Unopenable
 from hospital.crypto.suites import Mac
 
-TOKENS_LIVE: Final = timedelta(hours=48)  # longer than any token whose digest is kept to be found
+TOKENS_LIVE: Final = timedelta(days=31)  # longer than any token whose digest is kept to be found
 _AT_ONCE: Final = 1_000  # rows in one transaction
 _State = IndexKey.State
 
@@ -66,6 +66,15 @@ def rows_of(label: str) -> int:
     """Return how many rows a rotation of this label goes through."""
     index = _index(label)
     return every(index.model).count() if index else 0
+
+
+def forgets(label: str) -> int:
+    """Return of how many rows a rotation of this label drops the digest: its value is gone."""
+    index = _index(label)
+    if index is None or not index.outlives:
+        return 0
+    filled = models.Q(*((f"{one}__isnull", False) for one in index.columns), _connector="OR")
+    return every(index.model).filter(filled, **{f"{index.outlives}__isnull": False}).count()
 
 
 def is_of(label: str, algorithm: Mac) -> bool:

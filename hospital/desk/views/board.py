@@ -14,9 +14,10 @@ from django.utils.cache import get_conditional_response
 
 from hospital.accounts.middleware import by_itself
 from hospital.accounts.models import staff_of
+from hospital.audit.facts import Shown
 from hospital.desk import board as desk
 from hospital.desk.doors import needs
-from hospital.patients import showing
+from hospital.patients import showing, viewing
 from hospital.roles import May
 
 
@@ -40,7 +41,8 @@ def live(request: HttpRequest) -> HttpResponseBase:
 def _shown(request: HttpRequest, *, ticks: bool) -> dict[str, Any]:
     staff, now = staff_of(request), timezone.now()
     found = desk.waiting(staff, at=now)
-    showing.show(request, found.patients, ticks=ticks)
+    classes = {*viewing.NAMED, Shown.CORRECTIONS, Shown.LIKENESSES}
+    showing.show(request, found.patients, classes=classes, ticks=ticks)
     return desk.shown(found, staff, at=now)
 
 

@@ -1,14 +1,11 @@
 """更正: somebody asks, a colleague or the privacy officer decides."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -16,11 +13,11 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from hospital import stepup
 from hospital.accounts.models import Staff, staff_of
 from hospital.admin import refusals_told
 from hospital.audit.admin import people
-from hospital.desk.doors import needs
+from hospital.audit.facts import Shown
+from hospital.desk.doors import fresh, needs
 from hospital.desk.forms import CHECK, CorrectForm, Evidence
 from hospital.errors import Refusal
 from hospital.labels import NotCleared
@@ -30,23 +27,11 @@ from hospital.roles import May
 
 SHOWN: Final = 100  # nobody reads further before some of it is done
 
-View = Callable[[HttpRequest, UUID], HttpResponseBase]
-
-
-def _fresh(view: View) -> View:
-    """Let a page answer only who has shown a moment ago that it is them."""
-
-    @stepup.fresh
-    def guarded(_page: None, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        return view(request, pk)
-
-    return wraps(view)(lambda request, pk: guarded(None, request, pk))
-
 
 @needs(May.ASK_CORRECTIONS)
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters("number", "name", "born", "reason")
-@_fresh
+@fresh
 def correct(request: HttpRequest, pk: UUID) -> HttpResponse:
     staff, now = staff_of(request), timezone.now()
     correcting.demand_cleared(staff)
@@ -102,7 +87,7 @@ def corrections(request: HttpRequest) -> HttpResponse:
 
 @needs(May.DECIDE_CORRECTIONS)
 @require_http_methods(["GET", "HEAD", "POST"])
-@_fresh
+@fresh
 def correction(request: HttpRequest, pk: UUID) -> HttpResponse:
     staff, now = staff_of(request), timezone.now()
     one = get_object_or_404(correcting.seen_by(staff), pk=pk)
@@ -113,7 +98,8 @@ def correction(request: HttpRequest, pk: UUID) -> HttpResponse:
     is_open = one.state == Correction.State.ASKED
     is_others = is_open and one.asked_by != staff.pk
     changes = _changes(one) if is_open else []
-    viewing.looked([one.patient], by=staff, at=now)
+    shown = {*viewing.MASKED, Shown.BIRTH_DATE_HIDDEN, Shown.CORRECTIONS}
+    viewing.looked([one.patient], shown=shown, by=staff, at=now)
     names = people.names([one.asked_by, one.decided_by])
     return TemplateResponse(
         request,
@@ -134,7 +120,7 @@ def correction(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _page(request: HttpRequest, patient: Patient, form: CorrectForm) -> HttpResponse:
-    viewing.looked([patient], by=staff_of(request), at=timezone.now())
+    viewing.looked([patient], shown=viewing.MASKED, by=staff_of(request), at=timezone.now())
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "申请更正",

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 from hospital.accounts.models import Staff, staff_of
 from hospital.admin import refusals_told
 from hospital.audit.admin import people
+from hospital.audit.facts import Shown
 from hospital.desk.doors import needs
 from hospital.patients import likenesses as pairs
 from hospital.patients import viewing
@@ -52,7 +53,8 @@ def likenesses(request: HttpRequest) -> HttpResponse:
     rows = list(waiting.order_by("id")[:SHOWN])
     both = [patient for row in rows for patient in (row.first, row.second)]
     viewing.prepare(both)
-    viewing.looked(both, by=staff, at=now)
+    shown = {Shown.NAME_MASKED, Shown.DOCUMENT_MASKED, Shown.LIKENESSES}
+    viewing.looked(both, shown=shown, by=staff, at=now)
     here = _here(both, staff)
     return TemplateResponse(
         request,
@@ -102,7 +104,8 @@ def _decision(request: HttpRequest) -> tuple[Callable[..., None], str]:
 def _halves(pair: Likeness, *, by: Staff, at: datetime) -> list[Half]:
     both = [pair.first, pair.second]
     viewing.prepare(both)
-    viewing.looked(both, by=by, at=at)
+    shown = {*viewing.MASKED, Shown.HISTORY, Shown.LIKENESSES}
+    viewing.looked(both, shown=shown, by=by, at=at)
     here = _here(both, by)
     return [_half(one, is_here=one.pk in here) for one in both]
 

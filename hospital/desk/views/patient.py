@@ -18,14 +18,28 @@ from faceauth.models import FaceSession
 from hospital import policy, stepup
 from hospital.accounts.models import Staff, staff_of
 from hospital.api import PROBLEM_JSON
-from hospital.desk import histories
+from hospital.audit.facts import Shown
+from hospital.desk import histories, standings
 from hospital.desk.doors import needs
 from hospital.errors import Refusal
 from hospital.patients import revealing, viewing
 from hospital.patients.models import Correction, Likeness, Patient
 from hospital.patients.revealing import Field, Purpose, QuotaSpent, StepUpNeeded
+from hospital.privacy import rights
+from hospital.privacy.models import RightsRequest
 from hospital.roles import May
 
+SHOWN = viewing.MASKED | {
+    Shown.BIRTH_DATE_HIDDEN,
+    Shown.CORRECTIONS,
+    Shown.HIS_NUMBER,
+    Shown.HISTORY,
+    Shown.LIKENESSES,
+    Shown.RESTRICTION,
+    Shown.RIGHTS,
+    Shown.VISITS,
+    Shown.WECHAT_LINKED,
+}
 VISITS = 20  # of the patient's, newest first
 STATUSES: dict[type[Refusal], int] = {StepUpNeeded: 401, QuotaSpent: 429}
 MUCH = "本小时内查看明文较多，请确认均为工作所需"
@@ -41,8 +55,9 @@ class Asking(forms.Form):
 def patient(request: HttpRequest, pk: UUID) -> HttpResponse:
     staff, now = staff_of(request), timezone.now()
     known = get_object_or_404(Patient.objects.seen_by(staff), pk=pk)
-    viewing.looked([known], by=staff, at=now)
+    viewing.looked([known], shown=SHOWN, by=staff, at=now)
     shown, history = viewing.masked(known), histories.of(known, seen_by=staff)
+    is_worked_with = not shown.is_erased and known.restricted_at is None
     context = {
         **admin.site.each_context(request),
         "title": f"患者 {known.number}",
@@ -54,9 +69,15 @@ def patient(request: HttpRequest, pk: UUID) -> HttpResponse:
         "likenesses": _likenesses(known, staff),
         "correction": known.corrections.filter(state=Correction.State.ASKED).first(),
         "sessions": _sessions(known, staff),
-        "may_reveal": staff.may(May.REVEAL_PATIENTS) and not shown.is_erased,
-        "may_print": staff.may(May.REGISTER_PATIENTS) and not shown.is_erased,
-        "may_correct": staff.may(May.ASK_CORRECTIONS) and not shown.is_erased,
+        "standings": standings.of(known, at=now),
+        "handed_over": standings.handed_over(known),
+        "requests": _requests(known, staff),
+        "may_reveal": staff.may(May.REVEAL_PATIENTS) and is_worked_with,
+        "may_print": staff.may(May.REGISTER_PATIENTS) and is_worked_with,
+        "may_correct": staff.may(May.ASK_CORRECTIONS) and is_worked_with,
+        "may_open_rights": staff.may(May.OPEN_RIGHTS),
+        "may_see_consents": staff.may(May.HANDLE_CONSENTS) or staff.may(May.VIEW_CONSENTS),
+        "may_restrict": staff.may(May.RESTRICT_PATIENTS) and not shown.is_erased,
         "may_decide": staff.may(May.DECIDE_CORRECTIONS),
         "may_link": staff.may(May.LINK_PATIENTS),
         "purposes": Purpose.choices,
@@ -113,6 +134,12 @@ def _likenesses(patient: Patient, staff: Staff) -> list[dict[str, Any]]:
     others = {one.pk: one.second_id if one.first_id == patient.pk else one.first_id for one in rows}
     seen = Patient.objects.seen_by(staff).filter(pk__in=others.values()).only("number").in_bulk()
     return [{"row": one, "other": seen.get(others[one.pk])} for one in rows]
+
+
+def _requests(patient: Patient, staff: Staff) -> list[RightsRequest]:
+    if not (staff.may(May.OPEN_RIGHTS) or staff.may(May.DECIDE_RIGHTS)):
+        return []
+    return list(rights.seen_by(staff).filter(patient=patient.pk)[:VISITS])
 
 
 def _sessions(patient: Patient, staff: Staff) -> list[FaceSession]:

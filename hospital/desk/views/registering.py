@@ -25,7 +25,7 @@ from hospital.audit.admin import people
 from hospital.desk.doors import needs
 from hospital.desk.forms import CHECK, RegisterForm, SecondLookForm, SendBackForm, first_error
 from hospital.errors import Refusal
-from hospital.patients import asked, registering, viewing
+from hospital.patients import asked, guardians, registering, viewing
 from hospital.patients.models import Patient, Registration
 from hospital.patients.registering import Cause
 from hospital.patients.viewing import Masked
@@ -196,7 +196,14 @@ def _enter(
         messages.success(request, "已登记，请另一位同事对照原件复核")
         return redirect("desk:registration", registration.pk)
     messages.success(request, "已建档")
-    return redirect("desk:patient", registration.patient_id)
+    return redirect(_onward(registration, at=at), registration.patient_id)
+
+
+def _onward(registration: Registration, *, at: datetime) -> str:
+    """Return the page that follows: for a child, whatever brought them, where a guardian agrees."""
+    patient = registration.patient
+    is_child = patient is not None and guardians.is_child(patient, at=at)
+    return "desk:guardian" if is_child else "desk:patient"
 
 
 def _attend(
@@ -223,7 +230,7 @@ def _settle(session: FaceSession, registration: Registration, *, by: Staff, at: 
 
 def _candidate(patient: Patient, *, by: Staff, at: datetime) -> Candidate:
     """Return them masked; that they were shown is on record."""
-    viewing.looked([patient], by=by, at=at)
+    viewing.looked([patient], shown=viewing.MASKED, by=by, at=at)
     is_here = Patient.objects.seen_by(by).filter(pk=patient.pk).exists()
     return Candidate(viewing.masked(patient), is_here)
 
@@ -235,7 +242,7 @@ def _alike(
     keys = [patient.pk for patient in patients]
     here = list(Patient.objects.seen_by(by).filter(pk__in=keys))
     viewing.prepare(here)
-    viewing.looked(here, by=by, at=at)
+    viewing.looked(here, shown=viewing.MASKED, by=by, at=at)
     return {
         "alike": [viewing.masked(patient) for patient in here],
         "is_elsewhere": len(here) < len(patients),
@@ -274,7 +281,7 @@ def _confirmed(request: HttpRequest, one: Registration, *, by: Staff, at: dateti
         if _may_settle(one, by=by, at=at):
             _settle(_session(by, one.session), one, by=by, at=at)
     messages.success(request, "已复核，已建档")
-    return redirect("desk:patient", patient.pk)
+    return redirect(_onward(one, at=at), patient.pk)
 
 
 def _sent_back(request: HttpRequest, one: Registration, *, by: Staff, at: datetime) -> HttpResponse:

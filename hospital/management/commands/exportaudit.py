@@ -1,7 +1,7 @@
 import argparse
 import os
-import shutil
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -80,8 +80,8 @@ class Command(BaseCommand):
         )
         making.make(export.pk, clock=timezone.now)
         self._wait(export)
-        with requests.take(export, by=SYSTEM, at=timezone.now()) as file:
-            shutil.copyfileobj(file, copy)
+        with closing(requests.take(export, by=SYSTEM, clock=timezone.now)) as pieces:
+            copy.writelines(pieces)
         copy.flush()
         os.fsync(copy.fileno())
         return export

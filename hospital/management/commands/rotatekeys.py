@@ -37,6 +37,11 @@ class Command(BaseCommand):
         )
         what.add_argument("--suite", metavar="NAME", help="全部换用此密码套件，如 sm4-gcm")
         parser.add_argument("--dry-run", action="store_true", help="只说明要做什么，不作改动")
+        parser.add_argument(
+            "--forget-thinned",
+            action="store_true",
+            help="更换索引密钥后，已移交 HIS 并精简的档案不能再按证件找到：仍要更换",
+        )
         parser.add_argument("--rate", type=int, default=0, metavar="N", help="每秒最多处理的条数")
         parser.add_argument("--batch", type=int, default=0, metavar="N", help="每个事务的条数")
 
@@ -48,6 +53,7 @@ class Command(BaseCommand):
             if options["dry_run"]:
                 self._describe(wanted, rate=options["rate"])
                 return
+            _demand_agreed(wanted, is_agreed=options["forget_thinned"])
             epochs.open_all()
             if options["kek"] is options["data"] is False:
                 self._destroy_old_tokens()
@@ -62,6 +68,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{one.kind.label}（{one.target}）")
             for what, rows in one.counts.items():
                 self.stdout.write(f"  {what}：{rows:,} 条")
+            if one.forgets:
+                self.stdout.write(f"  {_forgotten(one.forgets)}")
             self.stdout.write(f"  预计 {duration(one.seconds(rate=rate))}，其间业务照常")
         self.stdout.write("以上是将要做的，未作任何改动")
 
@@ -136,6 +144,23 @@ def _errands(options: dict[str, Any]) -> list[Errand]:
         return errands.new_index_keys(options["index"])
     except errands.UnknownLabel as exc:
         raise CommandError(f"没有这个索引；现有：{exc}", returncode=USAGE) from None
+
+
+def _demand_agreed(wanted: list[Errand], *, is_agreed: bool) -> None:
+    """A digest cannot be made anew from what the hospital's own system keeps by now."""
+    forgets = max((one.forgets for one in wanted), default=0)
+    if forgets and not is_agreed:
+        raise CommandError(
+            f"{_forgotten(forgets)}。未作改动；密钥确有泄露之虞的，加 --forget-thinned",
+            returncode=USAGE,
+        )
+
+
+def _forgotten(count: int) -> str:
+    return (
+        f"{count:,} 份档案已移交 HIS 并精简，原文不在本系统，更换后不能再按证件找到，"
+        "只能按患者编号或微信账号"
+    )
 
 
 def _suite(name: str) -> Suite:

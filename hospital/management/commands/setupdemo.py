@@ -1,7 +1,10 @@
 """The demo's first rows: a hospital with two stores, three terminals, six people."""
 
+import hashlib
 import json
 import secrets
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from devices import activation
 from devices.models import Store, Terminal
 from faceauth import consent, merchant_keys, pem
 from faceauth.models import Merchant, Notice, Slot
+from hospital import terms
 from hospital.accounts.granting import OF_A_CAMPUS
 from hospital.accounts.models import Staff
 from hospital.audit import log_key, trail
@@ -24,6 +28,9 @@ from hospital.audit.recording import SYSTEM, record
 from hospital.crypto.providers.file import FileProvider
 from hospital.demo.installation import write_private
 from hospital.labels import Label
+from hospital.notice_text import draft
+from hospital.privacy import assessing
+from hospital.privacy.models import Assessment
 from hospital.roles import Role
 
 TERMINALS = [
@@ -39,19 +46,7 @@ PEOPLE = [
     ("sun", "孙登记", "E0006", Role.REGISTRAR, Label.IDENTIFYING),
     ("gu", "顾个保", "E0005", Role.PRIVACY, Label.SENSITIVE),
 ]
-NOTICE = """\
-为给您建立就诊档案，我院将通过微信支付核验您的身份：您的面部图像由微信支付在本机采集并\
-传送至微信比对，我院不接收、不保存面部图像。经您在微信页面确认后，微信将您的姓名和证件号码\
-加密提供给我院，仅用于建立和识别您的就诊档案，加密保存。我院同时保存您的微信账号编号（OpenID、UnionID），\
-用于识别您复诊。
-
-这些信息属于敏感个人信息。您可以不同意，不影响就诊：请到人工窗口凭身份证件建档。同意后也可随时\
-到窗口查阅、更正、撤回同意或申请删除。不满十四周岁的，请由监护人到窗口办理。
-"""
-PURPOSES = [
-    {"code": "face_identification", "label": "通过微信刷脸核验我的身份", "required": True},
-    {"code": "onboarding", "label": "用我的姓名和证件号码建立就诊档案", "required": True},
-]
+ASSESSMENT = "DEMO-PIA-1"
 
 
 class Command(BaseCommand):
@@ -160,18 +155,27 @@ def _merchant(description: Path) -> None:
 
 
 def _notice() -> None:
-    notice, made = Notice.objects.get_or_create(
-        version=1,
-        defaults={
-            "title": "刷脸建档告知书",
-            "text": NOTICE,
-            "purposes": PURPOSES,
-            "fallback": "不刷脸也能就诊：请到人工窗口凭身份证件建档",
-        },
+    written = draft(
+        hospital=settings.HOSPITAL_NAME,
+        contact=settings.PRIVACY_CONTACT,
+        period=terms.period,
+        has_his=bool(settings.HIS_FHIR_URL),
     )
+    notice, made = Notice.objects.get_or_create(version=1, defaults=asdict(written))
     if made:
         _say(Action.NOTICE_CREATE, notice)
         consent.enforce(notice, by=SYSTEM, at=timezone.now())
+    if not Assessment.objects.filter(reference=ASSESSMENT).exists():
+        now = timezone.now()
+        assessing.approve(
+            ASSESSMENT,
+            digest=hashlib.sha256(notice.text.encode()).hexdigest(),  # there is no report here
+            notice_version=notice.version,
+            purposes=notice.purposes,
+            review_on=timezone.localdate(now) + timedelta(days=365),
+            by=SYSTEM,
+            at=now,
+        )
 
 
 def _people() -> list[dict[str, str]]:

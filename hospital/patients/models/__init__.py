@@ -1,4 +1,6 @@
 from hospital.patients.models.correction import Correction
+from hospital.patients.models.guardian import Guardian
+from hospital.patients.models.handoff import HandOff
 from hospital.patients.models.identification import Identification
 from hospital.patients.models.likeness import Likeness
 from hospital.patients.models.patient import Attendance, Patient, PatientQuerySet
@@ -9,6 +11,8 @@ from hospital.patients.models.wechat import WechatAccount, WechatUnion, first_or
 __all__ = [
     "Attendance",
     "Correction",
+    "Guardian",
+    "HandOff",
     "Identification",
     "Likeness",
     "Patient",

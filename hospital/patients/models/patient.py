@@ -1,7 +1,8 @@
 from datetime import date
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from django.db import models
+from django.db.models.functions import Coalesce
 from uuid6 import uuid7
 
 from hospital import labels
@@ -35,7 +36,12 @@ class PatientQuerySet(SealedQuerySet["Patient"]):
         return self.filter(Patient.by_name_and_birth.matching(name, born.isoformat()))
 
 
-@changes_recorded()
+RESTRICTED: Final = "限制处理"  # instead of a name: nobody works with this record
+# Moves with every visit, and with every withdrawal, whose own events name the patient.
+SEEN: Final = ("last_visit_at", "consent_withdrawn_at")
+
+
+@changes_recorded(but=SEEN)
 class Patient(SealedModel):
     """
     A person the hospital knows. Name and document are sealed under a key of their own.
@@ -62,6 +68,14 @@ class Patient(SealedModel):
     # Of documents whose number does not say it; where it does, the number is asked.
     birth_date = SealedField("出生日期", context="patient.birth_date", max_length=16, null=True)
     created_at = models.DateTimeField("建档时间", editable=False)
+    # None: before this was kept, or never since the record was made.
+    last_visit_at = models.DateTimeField("最近就诊", null=True, editable=False)
+    # Everything but storing is stopped (个人信息保护法 第四十七条).
+    restricted_at = models.DateTimeField("限制处理时间", null=True, editable=False)
+    # What was agreed to before is worth nothing, also where nobody knew yet whose it was.
+    consent_withdrawn_at = models.DateTimeField("最近撤回同意", null=True, editable=False)
+    # The hospital's own system has them; here are only numbers, indexes and what a mask shows.
+    thinned_at = models.DateTimeField("精简时间", null=True, editable=False)
 
     by_document = BlindIndex(
         "patient.document",
@@ -69,6 +83,7 @@ class Patient(SealedModel):
         parts={"family of document types": Spread.NARROW, "document number": Spread.UNIQUE},
         of="_document_parts",
         unique=True,
+        outlives="thinned_at",
     )
     by_name_and_birth = BlindIndex(
         "patient.name_birth",
@@ -77,6 +92,7 @@ class Patient(SealedModel):
         of="_name_and_birth",
         normaliser=PERSON_NAME,
         bits=64,
+        outlives="thinned_at",
     )
 
     objects = PatientQuerySet.as_manager()  # type: ignore[misc] # overrides a base's
@@ -84,6 +100,9 @@ class Patient(SealedModel):
     class Meta:
         verbose_name = verbose_name_plural = "患者"
         ordering = ["-id"]
+        indexes: ClassVar = [
+            models.Index(Coalesce("last_visit_at", "created_at"), name="patient_last_visit"),
+        ]
 
     def __str__(self) -> str:
         return self.number
@@ -104,11 +123,17 @@ class Patient(SealedModel):
 
     @property
     def masked_name(self) -> str:
+        if self.restricted_at is not None:
+            return RESTRICTED
         return documents.masked_name(self.real_name or "")
 
     @property
     def masked_document(self) -> str:
-        return documents.masked_number(self.document_number or "")
+        if self.restricted_at is not None:
+            return RESTRICTED
+        if self.thinned_at is not None:
+            return "已移交 HIS"
+        return documents.masked_number(self.document_number) if self.document_number else "无号码"
 
 
 @changes_recorded(on="patient", facts=["patient"])

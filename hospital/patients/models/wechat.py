@@ -31,11 +31,13 @@ class WechatAccountQuerySet(SealedQuerySet["WechatAccount"]):
 
     def link(self, patient: Patient, *, appid: str, openid: str, at: datetime) -> "WechatAccount":
         """Return the account, as `patient`'s unless it already is somebody's; compare."""
-        fresh = WechatAccount(patient=patient, appid=appid, openid=openid, created_at=at)
+        fresh = WechatAccount(
+            patient=patient, appid=appid, openid=openid, created_at=at, last_used_at=at
+        )
         return first_or_save(self.with_openid(appid, openid), fresh)
 
 
-@changes_recorded(on="patient", facts=["patient", "before"])
+@changes_recorded(on="patient", facts=["patient", "before"], but=["last_used_at"])
 class WechatAccount(SealedModel):
     """How WeChat calls a patient, per appid: a second visit is recognised by it."""
 
@@ -49,6 +51,8 @@ class WechatAccount(SealedModel):
         searchable="请用 WechatAccount.objects.with_openid()",
     )
     created_at = models.DateTimeField()
+    # None: before this was kept, or never since.
+    last_used_at = models.DateTimeField(null=True)
 
     by_openid = BlindIndex(
         "wechat_account.openid",

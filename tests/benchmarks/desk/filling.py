@@ -96,11 +96,12 @@ _VISITS: Final = """
       %(notice)s FROM visit;
     INSERT INTO faceauth_facesession
       (id, state, reason, wechat_request_id, opened_at, finished_at, attempts, excused, consent_id,
-       patient_id, terminal_id, kind, settlement, settled_at)
+       patient_id, terminal_id, kind, settlement, settled_at, on_request,
+       openid_indexes)
     SELECT id, state, '', 'request-' || n, at, at + interval '20 s', 1, 0, consent,
       CASE WHEN is_of_desk OR state = 'expired' THEN NULL ELSE patient END, terminal, 'FACE_AUTH',
       CASE WHEN is_settled THEN 'left' ELSE '' END,
-      CASE WHEN is_settled THEN at + interval '5 minutes' END
+      CASE WHEN is_settled THEN at + interval '5 minutes' END, false, '[]'
     FROM (SELECT *, is_of_desk AND (n %% 200 < 100 OR at < now() - interval '8 hours') AS is_settled
           FROM (SELECT *, n %% 100 < 4 AS is_of_desk FROM visit) one) two;
 """

@@ -9,7 +9,9 @@ can fill them before anything is measured.
 from hospital.settings import *  # noqa: F403
 from hospital.settings import INSTALLED_APPS as PROJECT_APPS
 
-INSTALLED_APPS = [*PROJECT_APPS, "rest_framework.authtoken", "tests.benchmarks.reference"]
+UNGUARDED = "tests.benchmarks.reference.apps.Unguarded"
+INSTALLED_APPS = [UNGUARDED if app == "allauth.account" else app for app in PROJECT_APPS]
+INSTALLED_APPS += ["rest_framework.authtoken", "tests.benchmarks.reference"]
 MIDDLEWARE: list[str] = []
 ROOT_URLCONF = "tests.benchmarks.reference.urls"
 WSGI_APPLICATION = "tests.benchmarks.reference.wsgi.application"

@@ -25,16 +25,28 @@ A_DAY: Final = 20_000  # events
 APART: Final = timedelta(seconds=36_000 / A_DAY)  # from one to the next, in ten hours
 _STAFF: Final = [str(uuid7()) for _ in range(50)]
 _TERMINALS: Final = [str(uuid7()) for _ in range(200)]
-_COPY: Final = "COPY audit_event (uid, payload, mac, mac_key) FROM STDIN"
+_COLUMNS: Final = "(uid, payload, mac, mac_key)"
+_COPY: Final = f"COPY audit_event {_COLUMNS} FROM STDIN"
+_INSERT: Final = f"INSERT INTO audit_event {_COLUMNS} VALUES (%s, %s, %s, %s)"  # noqa: S608
 
 
 def fill(count: int, *, begin: datetime) -> None:
     """Write so many events, one after the other from `begin`."""
     chance, kinds, t = random.Random(count), _kinds(), begin
-    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        nonlocal t
         for said in itertools.islice(itertools.cycle(kinds), count):
             t += APART * chance.expovariate(1)
-            copy.write_row(_row(said, t, chance))
+            yield _row(said, t, chance)
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
+            cursor.executemany(_INSERT, ((uid.hex, *rest) for uid, *rest in rows()))
+            return
+        with cursor.copy(_COPY) as copy:
+            for row in rows():
+                copy.write_row(row)
 
 
 def settle() -> None:

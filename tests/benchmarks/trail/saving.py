@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
+from tests.benchmarks.paired import taken
 from tests.benchmarks.trail.scratch import left, set_up
 
 SAVES: Final = 40  # in a turn
@@ -25,14 +26,14 @@ _numbers: Final = count(1)
 
 def _main(url: str, rounds: int) -> None:
     set_up(url)
-    from tests.benchmarks.trail import turns  # noqa: PLC0415
+    from tests.benchmarks.trail import clocks  # noqa: PLC0415
 
-    clock = turns.cpu()
+    clock = clocks.cpu()
     sides = {name: _turn(clock, act) for name, act in _sides()}
     for _ in range(3):
         for turn in sides.values():
             turn()
-    print(json.dumps(turns.taken(sides, rounds=rounds, slices=SLICES).seconds))
+    print(json.dumps(taken(sides, rounds=rounds, slices=SLICES).seconds))
     left(url)
 
 

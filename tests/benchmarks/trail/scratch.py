@@ -1,28 +1,11 @@
 """Each measurement in a process of its own, with Django on a database that is then dropped."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Final
-
-from hospital.demo.installation import ROOT
+from typing import Final
 
 SETTINGS: Final = "tests.benchmarks.trail.shapes.settings"
 SQLITE: Final = "sqlite://:memory:"
-
-
-def asked(module: str, url: str, *arguments: object) -> Any:
-    """Return what a measurement of this package printed, run on the database at `url`."""
-    ended = subprocess.run(
-        [sys.executable, "-m", f"tests.benchmarks.trail.{module}", url, *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(ended.stdout)
 
 
 def set_up(url: str) -> None:

@@ -46,9 +46,9 @@ def drained() -> list[float]:
     """Give everything its place; return how many a second of CPU, transaction by transaction."""
     from hospital.audit import sequencing  # noqa: PLC0415
     from hospital.audit.tree import Tree  # noqa: PLC0415
-    from tests.benchmarks.trail import filling, turns  # noqa: PLC0415
+    from tests.benchmarks.trail import clocks, filling  # noqa: PLC0415
 
-    tree, clock, rates, at = Tree.load(), turns.cpu(), [], filling.last()
+    tree, clock, rates, at = Tree.load(), clocks.cpu(), [], filling.last()
     began = clock()
     while taken := sequencing.sequence(tree, at=at):
         ended = clock()

@@ -19,9 +19,9 @@ from tests.benchmarks.trail.sealing import ORIGIN, by_second, drained, sign
 def _main(url: str, key: Path, rounds: int) -> None:
     set_up(url)
     from hospital.audit import log_key, verification  # noqa: PLC0415
-    from tests.benchmarks.trail import filling, turns  # noqa: PLC0415
+    from tests.benchmarks.trail import clocks, filling  # noqa: PLC0415
 
-    clock, signer = turns.cpu(), log_key.load(key, name=ORIGIN)
+    clock, signer = clocks.cpu(), log_key.load(key, name=ORIGIN)
 
     def verify(**how: Any) -> Any:
         at = filling.last() + timedelta(seconds=1)

@@ -5,7 +5,8 @@ Each transaction changes a row of its writer's own, writes one event and is on d
 What differs is the event: ours, by `record`, into a table that asks for it (held) or does not, or
 only its statement; the same line into the same table, which nobody guards and no notary reads;
 that as a link of a hash chain, whose head every writer has to lock; a text made beforehand into a
-heap, which is the least an event can be.
+heap, which is the least an event can be. `record` is a function that opens a cursor of its own,
+whoever calls it, and so is each of its peers.
 
 `python -m tests.benchmarks.trail.writing URL ROUNDS` prints the seconds per transaction.
 """
@@ -22,6 +23,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from tests.benchmarks.paired import taken
 from tests.benchmarks.trail.scratch import left, set_up
 
 WRITERS: Final = 8
@@ -54,14 +56,12 @@ _LINK: Final = f"INSERT INTO chain ({_COLUMNS}, hash) VALUES (%s, %s, %s, %s, %s
 _MOVE: Final = "UPDATE head SET hash = %s WHERE id = 1"
 _HEAP: Final = "INSERT INTO heap (payload) VALUES (%s)"
 
-Event = Callable[[Any, int], object]  # of a row, written with that cursor
+Event = Callable[[int], object]  # of a row; opens a cursor of its own, as any function does
 
 
 def _main(url: str, rounds: int) -> None:
     set_up(url)
     from django.db import connection  # noqa: PLC0415
-
-    from tests.benchmarks.trail import turns  # noqa: PLC0415
 
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
@@ -71,7 +71,9 @@ def _main(url: str, rounds: int) -> None:
         writers = [_started(number, opened) for number in range(WRITERS)]
         for some in (writers[:1], writers):
             sides = {name: _turn(name, some) for name in SIDES}
-            seconds[str(len(some))] = turns.taken(sides, rounds=rounds, slices=1).seconds
+            for turn in sides.values():
+                turn()
+            seconds[str(len(some))] = taken(sides, rounds=rounds, slices=1).seconds
     print(json.dumps(seconds))
 
 
@@ -107,13 +109,13 @@ def _write(number: int, orders: Connection) -> None:
             row = random.choice(rows)
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(change, [row])
-                event(cursor, row)
+                event(row)
             done += 1
         orders.send(done / (time.monotonic() - began))
 
 
 def _events() -> dict[str, Event]:
-    from django.db import transaction  # noqa: PLC0415
+    from django.db import connection, transaction  # noqa: PLC0415
     from uuid6 import uuid7  # noqa: PLC0415
 
     from hospital.audit.actions import Action  # noqa: PLC0415
@@ -123,12 +125,12 @@ def _events() -> dict[str, Event]:
     things = [Recorded(pk=row) for row in range(WRITERS * ROWS + 1)]  # as whoever records has it
     actor, fields = Actor("staff", str(uuid7()), "operator"), ["name", "changed_at"]
 
-    def ours(_cursor: Any, row: int) -> Any:
+    def ours(row: int) -> Any:
         at = datetime.now(UTC)
         return record(Action.STORE_CHANGE, by=actor, on=things[row], at=at, fields=fields)
 
     with transaction.atomic():
-        one = ours(None, 1)
+        one = ours(1)
         transaction.set_rollback(True)
     said, codes = json.loads(one.payload), [one.mac, one.mac_key]
 
@@ -139,25 +141,29 @@ def _events() -> dict[str, Event]:
         text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return [uid, text, *codes]
 
-    def statement(cursor: Any, row: int) -> None:
-        cursor.execute(_OURS, values(row))
-        cursor.fetchone()
+    def statement(row: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_OURS, values(row))
+            cursor.fetchone()
 
-    def plain(cursor: Any, row: int) -> None:
-        cursor.execute(_PLAIN, values(row))
-        cursor.fetchone()
+    def plain(row: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_PLAIN, values(row))
+            cursor.fetchone()
 
-    def chain(cursor: Any, row: int) -> None:
+    def chain(row: int) -> None:
         event = values(row)
-        cursor.execute(_LOCK)
-        [head] = cursor.fetchone()
-        link = hashlib.sha256(head + event[1].encode()).digest()
-        cursor.execute(_LINK, [*event, link])
-        cursor.fetchone()
-        cursor.execute(_MOVE, [link])
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK)
+            [head] = cursor.fetchone()
+            link = hashlib.sha256(head + event[1].encode()).digest()
+            cursor.execute(_LINK, [*event, link])
+            cursor.fetchone()
+            cursor.execute(_MOVE, [link])
 
-    def heap(cursor: Any, _row: int) -> None:
-        cursor.execute(_HEAP, [one.payload])
+    def heap(_row: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_HEAP, [one.payload])
 
     made = (ours, ours, statement, plain, chain, heap)
     return dict(zip(SIDES, made, strict=True))

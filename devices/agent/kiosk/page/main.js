@@ -14,8 +14,8 @@ listen();
 large.addEventListener("click", () => setLarge(large.getAttribute("aria-pressed") !== "true"));
 document.getElementById("start").addEventListener("click", () => press("start", view.turn));
 document.getElementById("again").addEventListener("click", () => press("start", view.turn));
-for (const button of document.querySelectorAll("[data-press='dismiss']")) {
-  button.addEventListener("click", () => press("dismiss", view.turn));
+for (const button of document.querySelectorAll("[data-press]")) {
+  button.addEventListener("click", () => press(button.dataset.press, view.turn));
 }
 document.addEventListener("nobody", () => {
   // Nobody has touched the first screen for a while: the next person finds it as it was made.
@@ -66,7 +66,7 @@ function seen(one) {
   return JSON.stringify({ ...one, seconds: null });
 }
 
-function fill({ words = {}, notice = {}, number = "", masked_name = "" }) {
+function fill({ words = {}, notice = {}, number = "", masked_name = "", may_take_back = false }) {
   const texts = {
     title: words.title,
     sentence: words.sentence,
@@ -79,7 +79,10 @@ function fill({ words = {}, notice = {}, number = "", masked_name = "" }) {
   for (const [name, text] of Object.entries(texts)) {
     for (const node of document.querySelectorAll(`[data-fill="${name}"]`)) writeClauses(node, text ?? "");
   }
-  document.getElementById("again").hidden = !words.retry;
+  for (const button of document.querySelectorAll("[data-press='withdraw']")) button.hidden = !may_take_back;
+  const again = document.getElementById("again");
+  again.hidden = !words.retry;
+  write(again, words.on_request ? "我要重新办理" : "重新开始");
 }
 
 // The heading gets the focus and is read by that; a screen that came by itself says the rest too.

@@ -1,0 +1,171 @@
+"""The compose files by their schema, and by rules of our own that no schema knows."""
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.hospital.test_settings import names_read
+from tests.level3 import environment as level3
+from tests.packaging.engine import CHOSEN, DOCKER, ROOT, compose, environment_of
+
+FILES = ("compose.yaml", "compose.demo.yaml")
+SERVICES = [
+    pytest.param(name, service, id=f"{file}-{name}")
+    for file in FILES
+    for name, service in compose(file)["services"].items()
+]
+OURS = [
+    pytest.param(name, service, id=name)
+    for name, service in compose()["services"].items()
+    if "env_file" in service
+]
+SECRET = re.compile(r"password|secret|token|_key$|credential", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_is_what_the_compose_specification_says(file):
+    tool = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*tool, DOCKER / file], capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(("name", "service"), SERVICES)
+class TestEveryService:
+    def test_runs_as_nobody(self, name: str, service: dict[str, Any]):
+        uid, gid = service["user"].split(":")
+
+        assert int(uid) > 0 < int(gid)
+
+    def test_can_write_nothing_and_gain_nothing(self, name: str, service: dict[str, Any]):
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert "cap_add" not in service
+        assert "privileged" not in service
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+    def test_has_limits(self, name: str, service: dict[str, Any]):
+        assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"])
+
+    def test_says_whether_it_is_well_unless_it_ends_by_itself(
+        self, name: str, service: dict[str, Any]
+    ):
+        health = service["healthcheck"]
+
+        assert health.get("disable") is (None if health.get("test") else True)
+        assert health.get("test") or service["restart"] == "no"
+
+    def test_starts_again_and_ends_in_time(self, name: str, service: dict[str, Any]):
+        assert service["restart"] in {"unless-stopped", "no"}
+        assert "stop_grace_period" in service or service["healthcheck"].get("disable")
+
+    def test_names_its_image(self, name: str, service: dict[str, Any]):
+        assert ":" in service["image"]
+        assert ":latest" not in service["image"]
+
+    def test_has_no_secret_in_its_environment(self, name: str, service: dict[str, Any]):
+        for variable, value in (service.get("environment") or {}).items():
+            assert variable.endswith("_FILE") or not SECRET.search(variable) or "/" in value
+            assert "://" not in value or "@" not in value
+
+
+def test_the_servers_are_out_of_reach_and_the_web_has_no_way_out():
+    found = compose()
+    shut = {name for name, one in found["networks"].items() if (one or {}).get("internal")}
+    on = {name: set(one["networks"]) for name, one in found["services"].items()}
+
+    assert [name for name, one in found["services"].items() if "ports" in one] == ["proxy"]
+    for name in ("db", "broker", "cache", "web", "beat", "witness", "migrate"):
+        assert on[name] <= shut, name
+    assert not on["proxy"] & on["db"]
+    assert not on["witness"] & on["db"]
+
+
+def test_the_witness_is_told_nothing():
+    witness = compose()["services"]["witness"]
+
+    assert "secrets" not in witness
+    assert "env_file" not in witness
+    assert set(witness["environment"]) == {"LOG_VERIFIER"}
+
+
+def test_single_keys_are_with_single_processes():
+    def holders(secret: str) -> set[str]:
+        services = compose()["services"].items()
+        return {name for name, one in services if secret in one.get("secrets", [])}
+
+    assert holders("worker_key") == {"worker"}
+    assert holders("notary.pem") == {"notary"}
+    assert holders("root_key") == {"web", "worker", "restore"}
+    assert holders("database_url_admin") == {"migrate", "backup", "restore"}
+    assert holders("proxy.key") == {"proxy"}
+
+
+def test_every_secret_is_made_by_somebody_and_used():
+    found = compose()
+    used = {
+        one if isinstance(one, str) else one["source"]
+        for service in found["services"].values()
+        for one in service.get("secrets", [])
+    }
+
+    assert used == set(found["secrets"])
+
+
+@pytest.mark.parametrize(("name", "service"), OURS)
+def test_it_sets_what_the_settings_read(name, service):
+    known = names_read()
+    for variable in service["environment"]:
+        assert variable in known or variable.removesuffix("_FILE") in known, variable
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_with_the_example_filled_in_nothing_is_missing_at_level_3(name, tmp_path):
+    """The file's own environment, its secrets lying elsewhere."""
+    service = compose()["services"][name]
+    env = environment_of(service, CHOSEN)
+    known = {key.removesuffix("_FILE"): value for key, value in level3(str(tmp_path)).items()}
+    for variable, value in env.items():
+        if value.startswith("/run/secrets/"):
+            file = tmp_path / value.rsplit("/", 1)[1]
+            file.write_text(known.get(variable.removesuffix("_FILE"), "x" * 64))
+            env[variable] = str(file)
+    env |= {"PATH": "/usr/bin:/bin", "DJANGO_SETTINGS_MODULE": "hospital.settings"}
+    del env["SERVICES_CA"]  # read when somebody connects
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "ERROR"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_what_it_is_filled_in_with_is_in_the_example():
+    line = re.compile(r"^(\w+)=", re.MULTILINE)
+    named = set(line.findall((DOCKER / "compose.env.example").read_text()))
+    text = (DOCKER / "compose.yaml").read_text()
+
+    assert set(re.findall(r"\$\{(\w+)", text)) == named
+
+
+def test_every_image_of_somebody_elses_is_asked_for_by_digest():
+    text = (DOCKER / "compose.yaml").read_text()
+    for variable, hint in re.findall(r"\$\{(\w+_IMAGE):\?([^}]*)\}", text):
+        assert hint.endswith("@sha256:…"), variable
+    images = {one["image"] for one in compose()["services"].values()}
+
+    assert {one for one in images if one and "@sha256:" not in one} == {"face-onboarding:1"}
+
+
+def test_no_choice_of_the_example_stands_beside_a_secret_of_the_same_name():
+    """A value and the file of it at once: which one counts would be anybody's guess."""
+    for service in compose()["services"].values():
+        given = environment_of(service, CHOSEN)
+        assert [one for one in given if f"{one}_FILE" in given] == []
