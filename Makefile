@@ -76,7 +76,7 @@ audit: $(VENV)/.dev  ## ask whether a dependency has a known hole (needs the net
 licences: $(VENV)/.dev  ## write the licences of what the server runs on, which a test compares with
 	@$(BIN)/python -m tests.packaging.licences > docs/licences.md
 
-released: $(VENV)/.dev  ## with a new version number: write down its commit and migrations, which the next upgrade starts from
+released: $(VENV)/.dev  ## with a new version number: write down its migrations, which the next upgrade starts from
 	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.packaging.releasing
 
 clean:  ## remove the virtual environment and caches

@@ -19,36 +19,29 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMIT = "commit"
 RELEASED = Path(__file__).with_name("released.txt")
 
 
 def released() -> list[tuple[str, str]]:
     """Return the last migration of each app in the release before."""
-    return [(app, name) for app, name in _entries() if app != COMMIT]
-
-
-def commit() -> str:
-    """Return the commit that release is."""
-    return dict(_entries())[COMMIT]
+    lines = RELEASED.read_text().splitlines()
+    found = [line.split() for line in lines if line and not line.startswith("#")]
+    return [(app, name) for app, name in found]
 
 
 def unpack(into: Path) -> None:
     """
-    Lay that release's files out.
+    Lay that release's files out: the commit that last wrote down what was released is it.
 
-    :raises CalledProcessError: this is no clone, or one without its history
+    :raises CalledProcessError: this is no clone, or not one with its history
     """
-    archive = subprocess.run(
-        ["git", "archive", commit()], cwd=ROOT, check=True, capture_output=True
-    )
-    subprocess.run(["tar", "x", "-C", str(into)], input=archive.stdout, check=True)
+    commit = _git("log", "-1", "--format=%H", "--", str(RELEASED)).decode().strip()
+    archive = _git("archive", commit)
+    subprocess.run(["tar", "x", "-C", str(into)], input=archive, check=True)
 
 
-def _entries() -> list[tuple[str, str]]:
-    lines = RELEASED.read_text().splitlines()
-    found = [line.split() for line in lines if line and not line.startswith("#")]
-    return [(name, value) for name, value in found]
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
 
 
 def models() -> Any:
