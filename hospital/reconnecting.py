@@ -9,6 +9,8 @@ from typing import Any, Final, Self
 from celery.app import amqp
 from kombu import Connection
 
+from hospital.leaderless import Taker
+
 FIRST: Final = 0.5  # seconds before the second try
 LONGEST: Final = 2.0  # seconds between two, however many
 
@@ -24,3 +26,4 @@ class AMQP(amqp.AMQP):
     """For `Celery(amqp=…)`."""
 
     Connection = PromptConnection
+    Consumer = Taker

@@ -31,6 +31,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from hospital import begun_anew
+from hospital.leaderless import Taker
 
 LOOK: Final = 1.0  # seconds between two looks
 FINISH: Final = 5.0  # seconds for who is still at work before it begins anew
@@ -119,7 +120,9 @@ class Watch:
     def _waits(self) -> Waiting | None:
         came = self._received.count != self._seen
         self._seen = self._received.count
-        if came or not self._has_a_hand_free():
+        # One that asks to take, and is not answered, says so on line after line.
+        is_trying = Taker.unanswered_since is not None
+        if came or is_trying or not self._has_a_hand_free():
             self._broker.hang_up()
             return None
         ready = self._broker.ready()

@@ -15,6 +15,7 @@ from hospital import begun_anew, watchdog
 from hospital.audit.models import Event
 from hospital.audit.times import micros
 from hospital.celery import app
+from hospital.leaderless import Taker
 from hospital.watchdog import Received, Watch
 from tests.settings import VAR
 
@@ -112,6 +113,13 @@ def test_one_look_at_an_empty_queue_begins_the_time_anew(watch, clock):
 def test_who_has_no_hand_free_is_not_wedged(watch, clock, monkeypatch):
     send()
     monkeypatch.setattr(watchdog.state, "active_requests", set(range(HANDS)))
+
+    assert verdict(watch, clock, 60) is None
+
+
+def test_who_asks_to_take_and_is_not_answered_is_not_wedged(watch, clock, monkeypatch):
+    send()
+    monkeypatch.setattr(Taker, "unanswered_since", 0.0)
 
     assert verdict(watch, clock, 60) is None
 
