@@ -80,13 +80,15 @@ WEB = {
     "hospital/patients/viewing.py masked: masked_name, masked_document": (
         "one patient as staff see them; each who asks for it is listed below"
     ),
-    "hospital/patients/registering.py look: real_name, document_number, masked_name": (
+    "hospital/patients/registering/looking.py look: real_name, document_number, masked_name": (
         "what a colleague entered, masked, for who looks a second time: patient.view"
     ),
-    "hospital/patients/correcting.py changes: real_name, document_number, masked_name": (
+    "hospital/patients/correcting/comparing.py changes: real_name, document_number, masked_name": (
         "what is to change, both masked as on any page: patient.view"
     ),
-    "hospital/patients/correcting.py changes: birth_date, born": "likewise: whether there is one",
+    "hospital/patients/correcting/comparing.py changes: birth_date, born": (
+        "likewise: whether there is one"
+    ),
     "hospital/desk/views/corrections.py correction: masked, changes": (
         "the page of one request: patient.view"
     ),
@@ -186,32 +188,39 @@ UNSEEN = {
     "hospital/patients/likenesses.py find: real_name, born": (
         "who has the same is asked of the blind index"
     ),
-    "hospital/patients/registering.py _read: real_name, document_number, birth_date": (
+    "hospital/patients/registering/holding.py read: real_name, document_number, birth_date": (
         "what a colleague entered, to be compared and to become the patient's"
     ),
-    "hospital/patients/registering.py _repeats: document_number": (
+    "hospital/patients/registering/repeating.py repeats: document_number": (
         "compared with what the second one reads off the original"
     ),
-    "hospital/patients/registering.py repeated: real_name": "whether there is one to repeat",
-    "hospital/patients/registering.py repeats_birth: birth_date": "likewise",
-    "hospital/patients/registering.py _on_record: real_name, document_number, born": (
+    "hospital/patients/registering/repeating.py repeated: real_name": (
+        "whether there is one to repeat"
+    ),
+    "hospital/patients/registering/repeating.py repeats_birth: birth_date": "likewise",
+    "hospital/patients/registering/entering.py _on_record: real_name, document_number, born": (
         "whom a form that is sent again made, compared with what it says now"
     ),
-    "hospital/patients/registering.py send_back: real_name": "a note must not say who it is about",
-    "hospital/patients/correcting.py _wanted: real_name, document_number, birth_date": (
+    "hospital/patients/registering/deciding.py send_back: real_name": (
+        "a note must not say who it is about"
+    ),
+    "hospital/patients/correcting/holding.py wanted: real_name, document_number, birth_date": (
         "what was asked for, to be compared and to become the patient's"
     ),
-    "hospital/patients/correcting.py _differing: real_name, document_number, birth_date, born": (
+    "hospital/patients/correcting/comparing.py differing: real_name, document_number": (
         "which of them are to change, by the names of their columns"
     ),
-    "hospital/patients/correcting.py approve: real_name": (
+    "hospital/patients/correcting/comparing.py differing: birth_date, born": "likewise",
+    "hospital/patients/correcting/deciding.py approve: real_name": (
         "likewise: what was asked for, in whose line to wait"
     ),
-    "hospital/patients/correcting.py _ask: real_name": "a reason must not say who it is about",
-    "hospital/patients/correcting.py _name_and_birth: real_name, born": (
+    "hospital/patients/correcting/asking.py _ask: real_name": (
+        "a reason must not say who it is about"
+    ),
+    "hospital/patients/correcting/likening.py _name_and_birth: real_name, born": (
         "whether two records may be of one person"
     ),
-    "hospital/patients/correcting.py _apply: real_name, document_number": (
+    "hospital/patients/correcting/deciding.py _apply: real_name, document_number": (
         "the patient becomes what was asked for"
     ),
 }
@@ -242,6 +251,7 @@ SAVING = {
 NAMESAKES = {
     "faceauth/declining.py -: openid": "the name of an index: only digests are kept",
     "faceauth/models/session.py FaceSession._finish: face_sid, answer": "columns set to NULL",
+    "hospital/patients/correcting/__init__.py -: changes": "the name of a verb",
     "hospital/desk/guardian_form.py GuardianForm: born": "a box to type in",
     "hospital/desk/views/consents.py guardian: born": "a box that no error page may repeat",
     "hospital/patients/handing_off.py _unchanged: changes": "a number of changes",
@@ -267,31 +277,35 @@ NAMESAKES = {
     "hospital/patients/enrolment.py _with_document: document_number": "a Person",
     "hospital/patients/enrolment.py _is_like_somebody: real_name, born": "a Person",
     "hospital/patients/enrolment.py stated_birth_date: document_number, birth_date": "a Person",
-    "hospital/patients/registering.py -: real_name, document_number, birth_date": (
+    "hospital/patients/registering/holding.py -: real_name, document_number, birth_date": (
         "the columns that are emptied"
     ),
-    "hospital/patients/registering.py judge: real_name, document_number, birth_date": (
+    "hospital/patients/registering/judging.py judge: real_name, document_number, birth_date": (
         "a Person, as typed"
     ),
-    "hospital/patients/registering.py judge: born": "which box somebody has to look at",
-    "hospital/patients/registering.py needs_guardian: born": "a Person, as typed",
-    "hospital/patients/registering.py _demand_new: real_name, born": "a Person, as typed",
-    "hospital/patients/registering.py _write: real_name, document_number": "a Person, as typed",
-    "hospital/patients/correcting.py -: real_name, document_number, birth_date": (
+    "hospital/patients/registering/judging.py judge: born": "which box somebody has to look at",
+    "hospital/patients/registering/judging.py needs_guardian: born": "a Person, as typed",
+    "hospital/patients/registering/onboarding.py demand_new: real_name, born": "a Person, as typed",
+    "hospital/patients/registering/holding.py write: real_name, document_number": (
+        "a Person, as typed"
+    ),
+    "hospital/patients/correcting/holding.py -: real_name, document_number, birth_date": (
         "the columns that are emptied"
     ),
-    "hospital/patients/registering.py judge_cause: born": "a Person, as typed",
-    "hospital/patients/registering.py look_up: real_name, born": "a Person, as typed",
-    "hospital/patients/registering.py _parts: real_name, document_number, born": "a Person",
-    "hospital/patients/registering.py _is_of: real_name": "a Person, as typed",
-    "hospital/patients/registering.py _is_name: real_name": "a Person",
-    "hospital/patients/registering.py confirm: born": "a date as typed, and a Person",
+    "hospital/patients/registering/judging.py judge_cause: born": "a Person, as typed",
+    "hospital/patients/registering/looking_up.py look_up: real_name, born": "a Person, as typed",
+    "hospital/patients/registering/entering.py _parts: real_name, document_number, born": (
+        "a Person"
+    ),
+    "hospital/patients/registering/entering.py _is_of: real_name": "a Person, as typed",
+    "hospital/patients/registering/repeating.py _is_name: real_name": "a Person",
+    "hospital/patients/registering/deciding.py confirm: born": "a date as typed, and a Person",
     "hospital/desk/views/registering.py registration: born": "the name of a box",
     "hospital/patients/enrolment.py enrol_within: real_name, born": "a Person",
-    "hospital/patients/correcting.py approve: born": "a Person",
-    "hospital/patients/correcting.py _ask: document_number": "a Person, as typed",
-    "hospital/patients/correcting.py _demand_sound: real_name": "a Person, as typed",
-    "hospital/patients/correcting.py _likeness: real_name, born": "a Person, as typed",
+    "hospital/patients/correcting/deciding.py approve: born": "a Person",
+    "hospital/patients/correcting/asking.py _ask: document_number": "a Person, as typed",
+    "hospital/patients/correcting/judging.py demand_sound: real_name": "a Person, as typed",
+    "hospital/patients/correcting/likening.py note: real_name, born": "a Person, as typed",
     "hospital/patients/recognition.py recognise: openid, union_id": (
         "a word of the trail: known by what"
     ),

@@ -11,6 +11,7 @@ from faceauth.models import Notice
 from hospital import admin as site
 from hospital.accounts.models import Emergency
 from hospital.audit import proposing
+from hospital.audit.proposals import Proposal
 from hospital.patients import enrolment
 from hospital.patients.documents import DocumentType
 from hospital.patients.models import Correction, Identification
@@ -90,7 +91,7 @@ def test_an_emergency_waits_for_the_two_who_decide(request, chen, name):
 def test_a_request_waits_for_who_decides_and_not_for_who_asked(zhou, mei):
     kind = next(one for one in proposing.kinds() if one.tag == "audit.prune")
     now = timezone.now()
-    proposing.Proposal.objects.create(
+    Proposal.objects.create(
         kind=kind.tag,
         facts={"start": 0, "end": 1},
         reason="超过保存期限",

@@ -12,6 +12,7 @@ from hospital.audit.actions import Action
 from hospital.audit.keeping import periods, pruning, redacting
 from hospital.audit.log import Leaf
 from hospital.audit.models import Archive, Event, Proposal, Pruned, Redacted
+from hospital.audit.proposing.kind import KINDS
 from hospital.audit.recording import mac, record
 from tests.hospital import aged
 from tests.hospital.aged import (
@@ -218,7 +219,7 @@ def test_what_the_database_refuses_has_failed(tmp_path, settings, zhou, mei, mon
     monkeypatch.setattr(periods, "due", lambda at: at)
     monkeypatch.setattr(pruning.archiving, "verify", lambda _archive: None)
     kind = replace(pruning.KIND, prepare=lambda _facts: None)
-    monkeypatch.setitem(proposing._KINDS, "audit.prune", kind)
+    monkeypatch.setitem(KINDS, "audit.prune", kind)
     lately = NOW - timedelta(days=178)
     house = recent(tmp_path, settings, recorded=lately, signed=lately)
 
@@ -340,7 +341,7 @@ def test_the_database_asks_itself_what_may_be_redacted(  # noqa: PLR0917
     people = {"zhou": zhou, "mei": mei, "chen": chen, None: None}
     index = write(house, action, by=people[who], on=people[to_whom])
     lax = replace(redacting.KIND, check=lambda _facts, _at: None, concerned=lambda _facts: set())
-    monkeypatch.setitem(proposing._KINDS, "audit.redact", lax)
+    monkeypatch.setitem(KINDS, "audit.redact", lax)
     proposal = approve(house, ask_to_redact(zhou, index), mei)
     Redacted(index=index, proposal=proposal.pk, at=NOW).save()
 

@@ -14,6 +14,7 @@ from hospital.audit.findings import Finding
 from hospital.audit.models import Event
 from hospital.audit.proposals import Proposal
 from hospital.audit.proposing import Kind
+from hospital.audit.proposing.kind import KINDS
 from hospital.errors import Refusal
 from hospital.roles import GRANTS, May
 from tests.hospital.notarised import House
@@ -60,7 +61,7 @@ def deed(monkeypatch):
         check=deed.check,
         carry_out=deed.carry_out,
     )
-    monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
+    monkeypatch.setitem(KINDS, kind.tag, kind)
     return deed
 
 
@@ -132,8 +133,8 @@ def test_what_somebody_without_the_trails_key_said_is_not_done(deed, zhou, mei, 
 
 
 def test_what_another_account_has_to_do_stays_approved(deed, zhou, mei, house, monkeypatch):
-    kind = replace(proposing._KINDS["test.act"], is_ours=lambda: False)
-    monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
+    kind = replace(KINDS["test.act"], is_ours=lambda: False)
+    monkeypatch.setitem(KINDS, kind.tag, kind)
     proposal = sign(house, approve(ask(zhou), mei))
 
     assert proposing.carry_out_approved(at=LATER) == []
@@ -215,16 +216,14 @@ def test_no_role_may_both_ask_and_decide():
 
 @pytest.mark.parametrize("rights", [(May.READ_TRAIL, May.KEEP_TRAIL), (May.KEEP_TRAIL,) * 2])
 def test_a_kind_that_one_person_could_do_alone_is_not_registered(deed, rights):
-    kind = replace(
-        proposing._KINDS["test.act"], tag="test.alone", asks=rights[0], decides=rights[1]
-    )
+    kind = replace(KINDS["test.act"], tag="test.alone", asks=rights[0], decides=rights[1])
 
     with pytest.raises(ValueError, match="ask and decide"):
         proposing.register(kind)
 
 
 def test_two_kinds_of_one_name_are_not_registered(deed):
-    kind = replace(proposing._KINDS["test.act"], label="别的")
+    kind = replace(KINDS["test.act"], label="别的")
 
     with pytest.raises(ValueError, match="already"):
         proposing.register(kind)
@@ -357,10 +356,10 @@ class Concerning:
 
     def __init__(self, monkeypatch, *people):
         kind = replace(
-            proposing._KINDS["test.act"],
+            KINDS["test.act"],
             concerned=lambda _facts: frozenset(str(person.pk) for person in people),
         )
-        monkeypatch.setitem(proposing._KINDS, kind.tag, kind)
+        monkeypatch.setitem(KINDS, kind.tag, kind)
 
 
 def test_nobody_asks_for_what_concerns_themselves(deed, zhou, monkeypatch):

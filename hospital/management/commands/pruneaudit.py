@@ -39,7 +39,7 @@ class Command(BaseCommand):
         )
         if options["dry_run"]:
             return
-        if any(proposal.state == proposing.State.FAILED for proposal in done):
+        if any(proposal.state == Proposal.State.FAILED for proposal in done):
             raise CommandError("有申请执行失败，原因见留痕")
         if proposing.left(at=timezone.now()):
             raise CommandError(
