@@ -16,6 +16,7 @@ from kombu import Consumer
 from kombu.exceptions import KombuError
 
 PATIENCE: Final = 20.0  # seconds; a cluster that restarts node by node elects in less
+TIMES: Final = 4  # in a row: a broker that hung for a minute was slow once or twice
 FOR_DELETING: Final = 15.0  # seconds; RabbitMQ looks for the leader for five of them
 
 logger = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ logger = structlog.get_logger(__name__)
 class Taker(Consumer):
     """Who takes a worker's messages; consumes anew on each line to the broker."""
 
-    unanswered_since: ClassVar[float | None] = None  # time.monotonic(), of this process
+    unanswered: ClassVar[list[float]] = []  # time.monotonic() of each, in this process
 
     def consume(self, no_ack: bool | None = None) -> None:
         """
@@ -38,13 +39,13 @@ class Taker(Consumer):
         except (TimeoutError, InternalError):
             self._go_unanswered(line)
             raise
-        Taker.unanswered_since = None
+        self.unanswered.clear()
 
     def _go_unanswered(self, line: Any) -> None:
-        now = time.monotonic()
-        since = Taker.unanswered_since = Taker.unanswered_since or now
-        if now - since >= PATIENCE:
-            Taker.unanswered_since = None
+        self.unanswered.append(time.monotonic())
+        lasted = self.unanswered[-1] - self.unanswered[0]
+        if len(self.unanswered) >= TIMES and lasted >= PATIENCE:
+            self.unanswered.clear()
             self._make_anew(line)
 
     def _make_anew(self, line: Any) -> None:

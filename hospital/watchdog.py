@@ -120,9 +120,8 @@ class Watch:
     def _waits(self) -> Waiting | None:
         came = self._received.count != self._seen
         self._seen = self._received.count
-        # One that asks to take, and is not answered, says so on line after line.
-        is_trying = Taker.unanswered_since is not None
-        if came or is_trying or not self._has_a_hand_free():
+        # Who asks to take and is not answered asks anew by itself.
+        if came or Taker.unanswered or not self._has_a_hand_free():
             self._broker.hang_up()
             return None
         ready = self._broker.ready()

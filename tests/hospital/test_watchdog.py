@@ -119,7 +119,7 @@ def test_who_has_no_hand_free_is_not_wedged(watch, clock, monkeypatch):
 
 def test_who_asks_to_take_and_is_not_answered_is_not_wedged(watch, clock, monkeypatch):
     send()
-    monkeypatch.setattr(Taker, "unanswered_since", 0.0)
+    monkeypatch.setattr(Taker, "unanswered", [0.0])
 
     assert verdict(watch, clock, 60) is None
 
