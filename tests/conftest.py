@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import stamina
 from celery.signals import after_task_publish
@@ -80,6 +81,10 @@ APART = {
 }
 
 PASSWORD = "correct horse battery staple"
+
+# How long an example takes says something about the machine, not about what is tested.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ that has nothing to do with the processes or with Django.
 
 import json
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -32,6 +33,10 @@ from hospital.demo.installation import ROOT, Installation
 from hospital.demo.processes import Processes
 
 PATIENCE = 90.0  # seconds until something that should happen is a failure
+GONE = 10.0  # seconds, for a process of many threads on a busy machine
+# Of ports. Those above are the system's: given to whoever connects, or listens on any, before
+# the one a test has chosen listens there, or while it is killed.
+LOWEST, ABOVE = 20_000, 32_768
 
 
 @dataclass(frozen=True)
@@ -196,16 +201,24 @@ class House:
     def asked(self) -> dict[str, int]:
         """Return how often WeChat was asked for each face_sid, by its digest."""
         url = f"{self.place.simulator}/_sim/requests"
-        answer: dict[str, int] = httpx.get(url, trust_env=False).json()["face_sids"]
-        return answer
+        answer = httpx.get(url, trust_env=False, timeout=PATIENCE).json()
+        asked: dict[str, int] = answer["face_sids"]
+        return asked
 
     def asked_about(self, visit: Visit) -> int:
         return self.asked().get(digest(visit.face_sid), 0)
 
     def weather(self, name: str, **how: object) -> None:
         """Tell the simulator what to do to its next answers."""
+        self._forecast("POST", {"name": name, **how})
+
+    def clear_weather(self) -> None:
+        self._forecast("DELETE", {})
+
+    def _forecast(self, method: str, body: dict[str, object]) -> None:
         url = f"{self.place.simulator}/_sim/scenario"
-        httpx.post(url, json={"name": name, **how}, trust_env=False).raise_for_status()
+        answer = httpx.request(method, url, json=body, trust_env=False, timeout=PATIENCE)
+        answer.raise_for_status()
 
     @contextmanager
     def lobby(self) -> Iterator["Lobby"]:
@@ -314,11 +327,23 @@ def processes_of(var: Path) -> list[int]:
     return found
 
 
+def until_gone(var: Path) -> None:
+    """Demand that no process runs for `var`; who was killed takes a moment to be gone."""
+    until(lambda: not processes_of(var), "nobody is left running", seconds=GONE)
+
+
 def free_ports(count: int) -> list[int]:
+    """Return ports nobody listens on, and which nobody is given who does not ask for them."""
     with closing_all(socket.socket() for _ in range(count)) as probes:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return [_bound(probe) for probe in probes]
+
+
+def _bound(probe: socket.socket) -> int:
+    while True:
+        port = LOWEST + secrets.randbelow(ABOVE - LOWEST)  # whatever the tests' seed
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

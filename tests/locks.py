@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-PATIENCE = 20.0  # seconds until somebody who should wait is given up
+PATIENCE = 60.0  # seconds until somebody who should wait is given up
 
 
 def is_waited_for() -> bool:

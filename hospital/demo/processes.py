@@ -82,7 +82,7 @@ class Processes:
             if process is not but and process.poll() is not None:
                 raise Died(self.last_words(name))
 
-    def wait_for_port(self, port: int, *, seconds: float = 30) -> None:
+    def wait_for_port(self, port: int, *, seconds: float = 90) -> None:
         """
         Wait until something listens.
 

@@ -1,12 +1,16 @@
 """One browser for each worker, and seats before it."""
 
 import importlib.util
+import threading
 from pathlib import Path
 
+import httpx
 import pytest
+from django.core.signals import request_finished, request_started
 
 from hospital import policy
 from tests.browser.desk import CHROMIUM, DESK, QUIET, Desk
+from tests.house import until
 
 HERE = Path(__file__).parent
 MISSING = {
@@ -37,8 +41,51 @@ def chromium():
         browser.close()
 
 
+class InHand:
+    """The requests the server has not answered yet; those a test makes itself are none of them."""
+
+    def __init__(self):
+        self._count, self._lock = 0, threading.Lock()
+
+    def begin(self, **_kwargs):
+        self._add(1)
+
+    def end(self, **_kwargs):
+        self._add(-1)
+
+    def is_empty(self):
+        return self._count == 0
+
+    def _add(self, number):
+        if threading.current_thread() is not threading.main_thread():
+            with self._lock:
+                self._count += number
+
+
 @pytest.fixture
-def seat(chromium, live_server):
+def answered(live_server):
+    """
+    Return what waits until everything is answered.
+
+    A page may ask for something in the moment it is left, and whoever reads a table of SQLite's
+    in memory keeps it from being emptied after the test.
+    """
+    in_hand = InHand()
+    request_started.connect(in_hand.begin)
+    request_finished.connect(in_hand.end)
+
+    def wait():
+        # Whatever came before is taken up before this.
+        httpx.get(f"{live_server.url}/healthz", trust_env=False, timeout=60).raise_for_status()
+        until(in_hand.is_empty, "everything is answered")
+
+    yield wait
+    request_started.disconnect(in_hand.begin)
+    request_finished.disconnect(in_hand.end)
+
+
+@pytest.fixture
+def seat(chromium, live_server, answered):
     """Seats: somebody who is in already sits down there, or nobody yet."""
     desks = []
 
@@ -51,6 +98,7 @@ def seat(chromium, live_server):
     yield sit
     for desk in desks:
         desk.leave()
+    answered()
     assert [fault for desk in desks for fault in desk.faults] == []
 
 

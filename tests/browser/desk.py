@@ -19,6 +19,8 @@ try:
     from playwright.sync_api import expect
 except ImportError:  # then each of these tests says so, and is passed over
     expect = None
+else:
+    expect.set_options(timeout=30_000)  # milliseconds, as for a click: a machine may be busy
 
 __all__ = ["DESK", "HAND", "Desk", "expect"]
 

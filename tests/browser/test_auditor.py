@@ -72,16 +72,22 @@ def test_the_list_is_searched_and_walked_with_keys_alone(seat, zhou, trail):
 
     desk.page.get_by_label("行为人（工号或编号）").focus()
     desk.page.keyboard.type("lin")
-    desk.page.keyboard.press("Enter")
+    follow(desk)
     desk.page.get_by_role("link", name="更早 →").focus()
-    desk.page.keyboard.press("Enter")
+    follow(desk)
 
     expect(desk.page.locator("#trail tbody tr")).to_have_count(10)
     expect(desk.page.get_by_label("行为人（工号或编号）")).not_to_have_value("")
     desk.page.get_by_role("link", name="← 更新").focus()
-    desk.page.keyboard.press("Enter")
+    follow(desk)
     expect(desk.page.locator("#trail tbody tr")).to_have_count(50)
     assert desk.complaints == []
+
+
+def follow(desk):
+    """Press Enter, and wait for the next page: on this one there are links of the same names."""
+    with desk.page.expect_navigation():
+        desk.page.keyboard.press("Enter")
 
 
 def test_a_finding_is_settled_with_keys_alone(seat, zhou, trail):
@@ -120,6 +126,6 @@ def test_the_standing_refreshes_by_itself(seat, zhou, trail, house):
 
     house.seal(5, witnessed=True)
 
-    expect(desk.page.locator("#live-rows")).not_to_contain_text(f"{size:,} 条，", timeout=10_000)
+    expect(desk.page.locator("#live-rows")).not_to_contain_text(f"{size:,} 条，")
     assert desk.page.evaluate("window.sameDocument")
     assert desk.complaints == []

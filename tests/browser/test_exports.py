@@ -40,7 +40,7 @@ def test_an_auditor_asks_waits_and_downloads(seat, house, zhou):
     making.make(Export.objects.get().pk, clock=timezone.now)
 
     button = desk.page.get_by_role("button", name="下载")
-    expect(button).to_be_visible(timeout=10_000)  # without reloading
+    expect(button).to_be_visible()  # without reloading
     desk.look("export-ready")
     with desk.page.expect_download() as waiting:
         button.click()

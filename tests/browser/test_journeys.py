@@ -69,7 +69,7 @@ def test_a_registrar_takes_over_where_the_face_failed(seat, chen, failed_visit):
     desk.page.evaluate("window.sameDocument = true")
 
     session = failed_visit()
-    expect(desk.page.locator("[data-part=visits] li")).to_have_count(1, timeout=10_000)
+    expect(desk.page.locator("[data-part=visits] li")).to_have_count(1)
     assert desk.page.evaluate("window.sameDocument")
     desk.look("board")
     desk.press("接手办理")

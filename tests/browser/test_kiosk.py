@@ -34,6 +34,7 @@ VOICES = """
   window.SpeechSynthesisUtterance = class { constructor(text) { this.text = text; } };
 """
 MINE = '[{ lang: "zh-CN", localService: true }]'
+ASKED = 20  # seconds before the notice is forgotten in which the page asks, as it has it
 ELSEWHERE = '[{ lang: "zh-CN", localService: false }, { lang: "en-US", localService: true }]'
 
 
@@ -340,7 +341,7 @@ def test_the_ticks_of_one_are_not_there_for_the_next(lobby):
 
 
 def test_who_goes_away_is_asked_and_then_forgotten(chromium):
-    with lobby_of(chromium, patience=3) as lobby:
+    with lobby_of(chromium, patience=8) as lobby:  # seconds in which to see that it asks
         lobby.open().receive()
         lobby.page.locator("#start").click()
 
@@ -355,7 +356,7 @@ def test_who_goes_away_is_asked_and_then_forgotten(chromium):
 
 
 def test_who_is_still_there_says_so(chromium):
-    with lobby_of(chromium, patience=21) as lobby:
+    with lobby_of(chromium, patience=ASKED + 5) as lobby:
         lobby.open().reads_notice()
         expect(lobby.page.get_by_role("alertdialog")).to_be_visible()
         before = lobby.board._deadline
@@ -367,7 +368,7 @@ def test_who_is_still_there_says_so(chromium):
 
 
 def test_more_time_leaves_the_ticks_where_they_are(chromium):
-    with lobby_of(chromium, patience=21) as lobby:
+    with lobby_of(chromium, patience=ASKED + 5) as lobby:
         lobby.open().receive()
         lobby.page.locator("#start").click()
         stay = lobby.page.get_by_role("button", name="我还在")
@@ -385,7 +386,7 @@ def test_more_time_leaves_the_ticks_where_they_are(chromium):
 
 
 def test_a_name_leaves_the_screen_by_itself(chromium):
-    with lobby_of(chromium, linger=2) as lobby:
+    with lobby_of(chromium, linger=8) as lobby:  # seconds in which to see that it is there
         lobby.open()
         lobby.board.end("onboarded", number="P0000001", masked_name="张*三")
         section = lobby.sees("done")

@@ -149,6 +149,7 @@ def test_a_reader_and_a_few_keys_make_a_patient(seat, chen):
 def test_what_is_wrong_is_said_as_the_box_is_left(seat, chen):
     desk = seat(chen)
     desk.open(reverse("desk:register"))
+    expect(desk.page.locator("#id_number")).to_be_focused()
 
     type_in(desk, "110101199003070021", "Tab")
 
@@ -160,6 +161,7 @@ def test_what_is_wrong_is_said_as_the_box_is_left(seat, chen):
 def test_a_child_brings_the_guardian_and_an_emergency_its_evidence(seat, chen):
     desk = seat(chen)
     desk.open(reverse("desk:register"))
+    expect(desk.page.locator("#id_number")).to_be_focused()
 
     type_in(desk, "110101202001010016", "Tab")
     expect(desk.page.locator("#guardian")).to_be_visible()
@@ -191,6 +193,7 @@ def test_a_colleague_reads_the_number_again(seat, chen, sun, second_look):
 
     type_in(desk, "110101199003070046", "Enter")
     expect(desk.page.locator(".messagelist")).to_contain_text("与登记的不一致")
+    expect(desk.page.locator("#again")).to_be_focused()
     type_in(desk, "11010119900307002x", "Enter")
 
     expect(desk.page.locator(".messagelist")).to_contain_text("已复核，已建档")
@@ -213,6 +216,7 @@ def test_a_pair_is_linked_and_unlinked_again(seat, chen, pair):
 def test_a_correction_is_asked_for_and_decided(seat, chen, sun, pair):
     desk = seat(chen)
     desk.open(reverse("desk:correct", args=[pair.first_id]))
+    expect(desk.page.locator("#id_number")).to_be_focused()
     type_in(desk, "11010119900307002X", "Enter")
     type_in(desk, "张山", "Tab")
     desk.page.fill("#id_reason", "读错了字")

@@ -1,5 +1,7 @@
 """Finding, revealing and printing in a real browser: whole, keyed, and soon forgotten again."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -35,6 +37,12 @@ def find(desk, text):
     desk.page.locator("#results, #find-refusal").wait_for()
 
 
+def stop_the_clock(desk):
+    """From here on the page's time goes as far as a test lets it, however busy this machine is."""
+    desk.page.clock.install()
+    desk.page.clock.pause_at(timezone.now() + timedelta(minutes=1))
+
+
 def choose(desk, purpose="核对身份"):
     desk.page.get_by_label("查看明文的用途").select_option(label=purpose)
 
@@ -66,6 +74,7 @@ def test_a_scan_and_two_keys_open_a_patient(seat, chen, patient):
     desk = seat(chen)
 
     find(desk, NUMBER.lower())
+    expect(desk.page.get_by_role("link", name="打开").first).to_be_focused()
     desk.page.keyboard.press("Enter")
 
     expect(desk.page.get_by_role("heading", level=1)).to_contain_text(patient.number)
@@ -88,6 +97,7 @@ def test_the_next_scan_takes_the_place_of_the_last_wherever_the_focus_is(
 def test_a_value_is_shown_under_a_watermark_and_hidden_by_itself(seat, chen, patient):
     PolicyChoice.objects.create(key="REVEAL_SECONDS", value=5, set_at=timezone.now())
     desk = seat(chen)
+    stop_the_clock(desk)
     desk.open(reverse("desk:patient", args=[patient.pk]))
     assert NAME not in desk.page.content()
     choose(desk)
@@ -96,8 +106,11 @@ def test_a_value_is_shown_under_a_watermark_and_hidden_by_itself(seat, chen, pat
 
     expect(desk.page.locator(".revealed")).to_contain_text(NAME)
     expect(desk.page.locator(".watermark")).to_contain_text("chen 20")
-    expect(desk.page.get_by_role("button", name="隐藏（4 秒）")).to_be_visible()
-    expect(desk.page.locator(".revealed")).to_have_count(0, timeout=6000)
+    expect(desk.page.get_by_role("button", name="隐藏（5 秒）")).to_be_visible()
+    desk.page.clock.run_for(4_500)
+    expect(desk.page.get_by_role("button", name="隐藏（1 秒）")).to_be_visible()
+    desk.page.clock.run_for(500)
+    expect(desk.page.locator(".revealed")).to_have_count(0)
     assert NAME not in desk.page.content()
     assert desk.complaints == []
 
@@ -185,20 +198,24 @@ def test_at_the_quota_the_page_says_why_it_stops(seat, chen, patient):
 def test_p_prints_and_a_scanned_p_does_not(seat, chen, patient):
     desk = seat(chen)
     desk.context.add_init_script("window.printed = 0; window.print = () => (window.printed += 1)")
+    stop_the_clock(desk)
     page = reverse("desk:patient", args=[patient.pk])
     desk.open(page)
 
-    desk.page.keyboard.type(patient.number, delay=5)
-    desk.page.evaluate("new Promise((over) => setTimeout(over, 400))")  # a scan is over by then
+    for key in patient.number:
+        desk.page.keyboard.press(key)
+        desk.page.clock.run_for(5)
+    desk.page.clock.run_for(400)  # a scan is over by then
     stayed = desk.page.url.endswith(page)
     desk.page.keyboard.press("p")
+    desk.page.clock.run_for(400)
     desk.page.wait_for_url(lambda url: "/slip/" in url)
 
     assert stayed
     desk.page.wait_for_load_state("load")
     assert desk.page.evaluate("printed") == 1
     desk.page.keyboard.press("p")
-    desk.page.evaluate("new Promise((over) => setTimeout(over, 400))")
+    desk.page.clock.run_for(400)
     assert desk.page.evaluate("printed") == 2
 
 

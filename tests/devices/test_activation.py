@@ -17,6 +17,7 @@ from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Activation, Terminal, TerminalKey
 from hospital.audit.models import Event
+from tests import minutes
 
 
 @pytest.fixture
@@ -155,6 +156,7 @@ def test_the_request_must_be_signed_by_the_very_key(terminal, lin, box, activate
 
 
 def test_a_guess_is_on_record_and_throttled(terminal, box, activate, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("devices.views.ActivationThrottle.THROTTLE_RATES", {"activation": "2/min"})
     answers = [activate("AAAA-BBBB-CCCC", box).status_code for _ in range(3)]
 

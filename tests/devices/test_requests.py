@@ -11,6 +11,7 @@ from devices import activation, journal, suspension
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import TerminalRequest
+from tests import minutes
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,7 @@ def test_a_request_by_a_key_nobody_knows_is_nobodys(kiosk):
 
 
 def test_a_flood_of_denials_does_not_push_out_what_was_served(kiosk, notice, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
     kiosk.get("notice/")
     forger = TerminalAuth(keys.make("ecdsa-p256-sha256"), kiosk.key.pk)

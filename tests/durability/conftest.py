@@ -12,7 +12,7 @@ from django.db import connection, connections
 from tests.house import House, postgresql
 
 T = TypeVar("T")
-MET = 20.0  # seconds until threads that should meet are given up
+MET = 60.0  # seconds until threads that should meet are given up
 
 
 @pytest.fixture(

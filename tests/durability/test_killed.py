@@ -115,8 +115,10 @@ def test_a_202_is_on_disk_when_web_is_killed_right_after_it(house):
     assert house.states()[visit.session] == "authorized"
     house.start("web")
     house.start("worker")
+    waits = Session(visit.session, "authorized")
     with house.lobby() as lobby:
-        told = lobby.server.watch(Session(visit.session, "authorized"), wait=25)
+        until(lambda: lobby.server.watch(waits, wait=25).is_final, "the terminal is told")
+        told = lobby.server.watch(waits, wait=0)
     house.kill("web")
     assert told.state == "onboarded"
 

@@ -6,6 +6,7 @@ import pytest
 
 from faceauth.models import FaceSession
 from hospital.audit.models import Event
+from tests import minutes
 
 JSON = {"Content-Type": "application/json"}
 
@@ -149,6 +150,7 @@ def test_a_bug_is_a_problem_without_details(kiosk, notice, monkeypatch):
 
 
 def test_a_terminal_that_asks_too_often_is_told_when_to_come_back(kiosk, notice, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("devices.throttling.TerminalThrottle.THROTTLE_RATES", {"terminal": "3/min"})
     for _ in range(3):
         assert kiosk.get("notice/").status_code == 200
@@ -161,6 +163,7 @@ def test_a_terminal_that_asks_too_often_is_told_when_to_come_back(kiosk, notice,
 
 
 def test_one_terminals_limit_is_not_anothers(install, notice, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("devices.throttling.TerminalThrottle.THROTTLE_RATES", {"terminal": "1/min"})
     busy, quiet = install("T-1"), install("T-2")
     busy.get("notice/")
@@ -172,6 +175,7 @@ def test_one_terminals_limit_is_not_anothers(install, notice, monkeypatch):
 
 
 def test_a_flood_of_forgeries_does_not_fill_the_trail(kiosk, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("hospital.audit.flood.RECORDED", 5)
     for _ in range(9):
         kiosk.http.get("/api/v1/notice/", auth=lambda request: request)

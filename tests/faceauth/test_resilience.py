@@ -242,7 +242,7 @@ def test_a_full_pool_says_nothing_of_the_host():
 
 
 def test_headers_that_drip_end_with_the_patience(simulator, connect, serving, monkeypatch):
-    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", 0.5)
+    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", 1.0)
     client = connect(transport=None, base_url=serving)
     simulator.expect("drip", endpoint="users", seconds=30)
     began = time.monotonic()
@@ -254,7 +254,7 @@ def test_headers_that_drip_end_with_the_patience(simulator, connect, serving, mo
 
 
 def test_a_host_that_accepts_and_says_nothing_ends_with_the_patience(connect, monkeypatch):
-    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", 0.3)
+    monkeypatch.setattr("faceauth.wechat.exchange.PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         client = connect(transport=None, base_url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
 

@@ -1024,7 +1024,7 @@ def decisions(printed):
 
 
 def is_alive(http):
-    with contextlib.suppress(httpx.ConnectError):
+    with contextlib.suppress(httpx.TransportError):  # before its worker is there, no answer either
         return http.get("/healthz").is_success
 
 

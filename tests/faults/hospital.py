@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-import httpx
-
 from devices.agent import activation
 from devices.agent.api import Server
 from devices.sdk import FaceSDK
@@ -172,10 +170,6 @@ class Hospital(House):
     def go_on(self, name: str) -> None:
         if name in self.running:
             os.killpg(self.running[name], signal.SIGCONT)
-
-    def clear_weather(self) -> None:
-        url = f"{self.place.simulator}/_sim/scenario"
-        httpx.request("DELETE", url, json={}, trust_env=False).raise_for_status()
 
     def manage(self, *arguments: str) -> None:
         """:raises Died: the command failed"""

@@ -140,7 +140,8 @@ class Redis(Service):
         self._wait(self.port, b"PING\r\n", b"+PONG")
 
     def flush(self) -> None:
-        assert _answers(self.port, b"FLUSHALL\r\n", b"+OK")
+        with self.client(0) as client:
+            client.flushall()
 
     def client(self, database: int) -> "redis.Redis[bytes]":
         return redis.Redis(port=self.port, db=database)

@@ -26,7 +26,7 @@ def test_it_restarts_in_the_middle_of_transactions(scene, told):
     scene.crowd(3)
     with pytest.raises(psycopg.OperationalError), hospital.holding("patients_patient"):
         hospital.up("worker")
-        until(lambda: blocked(hospital), "somebody's record is being written")
+        until(lambda: blocked(hospital, "patients_patient"), "somebody's record is being written")
         hospital.services.database.restart_at_once()
     began = time.monotonic()
     scene.crowd(2)

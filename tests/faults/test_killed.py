@@ -13,10 +13,11 @@ from tests.house import Visit, until
 pytestmark = pytest.mark.parametrize("hospital", ["rabbitmq"], indirect=True)
 
 
-def blocked(hospital: Hospital) -> int:
-    """Return how many statements wait for a lock."""
+def blocked(hospital: Hospital, table: str) -> int:
+    """Return how many statements wait for this table."""
+    asked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
     with psycopg.connect(hospital.services.database.url, autocommit=True) as server:
-        [count] = server.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+        [count] = server.execute(asked, [table]).fetchone()
         return count
 
 
@@ -29,7 +30,10 @@ def end_blocked(hospital: Hospital) -> None:
 def answers_wait_to_be_written(hospital: Hospital, visits: Sequence[Visit]) -> None:
     hospital.up("worker")
     until(
-        lambda: all(map(hospital.asked_about, visits)) and blocked(hospital) >= len(visits),
+        lambda: (
+            all(map(hospital.asked_about, visits))
+            and blocked(hospital, "audit_event") >= len(visits)
+        ),
         "every answer is there, and none on disk",
     )
 
@@ -41,7 +45,10 @@ def test_web_is_killed_in_the_middle_of_a_request(scene, told):
     person = threading.Thread(target=lambda: visits.extend(scene.crowd(1)))
     with ticking(person):
         with hospital.holding("devices_storedanswer"):
-            until(lambda: blocked(hospital), "a request is in the middle of its transaction")
+            until(
+                lambda: blocked(hospital, "devices_storedanswer"),
+                "a request is in the middle of its transaction",
+            )
             hospital.kill("web")
         began = time.monotonic()
         hospital.up("web", "worker", "beat")
@@ -54,7 +61,7 @@ def test_a_worker_is_killed_while_wechat_is_asked(scene, told):
     hospital = scene.hospital
     hospital.kill("worker")
     visits = scene.crowd(3)
-    hospital.weather("slow", times=3, endpoint="users", seconds=3)
+    hospital.weather("slow", times=3, endpoint="users", seconds=4)
     hospital.up("worker")
     until(lambda: any(map(hospital.asked_about, visits)), "somebody is asked about")
 

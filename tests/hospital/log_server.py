@@ -35,7 +35,7 @@ class LogServer:
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.settimeout(0.05)
         self.port = self.listener.getsockname()[1]
-        self.stopping = threading.Event()
+        self.stopping, self.talking = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
 
@@ -93,8 +93,8 @@ class LogServer:
                     tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     return
                 if self.manner == "leaves":
-                    self.manner = "proper"
                     _close(tls)
+                    self.manner = "proper"  # a test waits for it, and what was said is there
                     return
                 if self.manner == "slow":
                     time.sleep(0.02)
@@ -108,6 +108,7 @@ class LogServer:
         tls.settimeout(30)
         while self.manner == "talks" and not self.stopping.is_set():
             tls.sendall(b"x" * 1_024)
+            self.talking.set()
         self.stopping.wait(30)
 
     def _take(self, buffer):

@@ -23,6 +23,7 @@ from hospital.labels import Label
 from hospital.patients import enrolment, finding
 from hospital.patients.documents import DocumentType
 from hospital.patients.models import Correction, Identification, Likeness, Patient, Registration
+from tests import minutes
 from tests.hospital.test_pages import Page, seated, to
 
 pytestmark = pytest.mark.django_db
@@ -594,6 +595,7 @@ def test_a_number_tried_while_closing_is_a_search_on_record(chen, lobby):
 
 
 def test_numbers_are_not_tried_by_closing_faster_than_by_searching(chen, lobby, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr(finding, "PER_MINUTE", 2)
     session, known = lobby(), patient(1)
     browser, address = seated(chen), reverse("desk:session-settle", args=[session.pk])

@@ -16,6 +16,7 @@ from hospital.accounts.middleware import REFRESH
 from hospital.accounts.models import Staff
 from hospital.audit.models import Event
 from hospital.patients import enrolment
+from tests import minutes
 from tests.conftest import PASSWORD
 from tests.hospital.notarised import BOTH
 
@@ -68,6 +69,7 @@ def test_a_door_that_is_not_theirs_is_on_record(either, chen):
 
 
 def test_a_flood_of_wrong_passwords_does_not_fill_the_trail(chen, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
     client = Client()
     for _ in range(7):
@@ -207,6 +209,7 @@ def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(chen):
 
 
 def test_a_flood_at_one_account_does_not_hide_tries_at_another(chen, gu, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
     client = Client()
     for username in ["nobody"] * 9 + ["gu"]:
@@ -216,6 +219,7 @@ def test_a_flood_at_one_account_does_not_hide_tries_at_another(chen, gu, monkeyp
 
 
 def test_trying_doors_all_day_is_bounded(chen, monkeypatch):
+    minutes.stop(monkeypatch)
     monkeypatch.setattr("hospital.audit.flood.RECORDED", 3)
     client = seated(chen)
     for _ in range(6):

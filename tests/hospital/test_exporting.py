@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 import zipfile
 from collections import Counter
@@ -38,6 +37,7 @@ from hospital.roles import Role
 from tests import signing_in
 from tests.conftest import PASSWORD
 from tests.hospital.notarised import House, address, tamper
+from tests.house import until
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Export.State
@@ -421,9 +421,12 @@ def test_the_lease_is_renewed_while_nothing_is_said(house, asked, monkeypatch):
     monkeypatch.setattr(making, "BEAT", 0.05)
     verify, found = checking.verify, []
 
+    def lease():
+        return Export.objects.get(pk=asked.pk).lease_until
+
     def slow(path, *, keys):
         house.later(minutes=4)
-        time.sleep(1)  # twenty times as long as a renewal takes to come
+        until(lambda: lease() == house.now + making.LEASE, "nobody renewed it")
         house.later(minutes=4)
         found.append(making.make(asked.pk, clock=lambda: house.now))
         return verify(path, keys=keys)

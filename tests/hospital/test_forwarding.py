@@ -270,7 +270,6 @@ def test_a_receiver_that_closed_of_its_own_accord_has_acknowledged_nothing(house
         forwarder.step(now=house.now)
         while server.manner == "leaves":
             time.sleep(0.01)
-        time.sleep(0.1)
         house.seal(2)
 
         assert code(lambda: forwarder.step(now=house.now)) in {"closed", "reset"}
@@ -289,7 +288,6 @@ def test_a_close_of_its_own_that_crosses_ours_is_no_answer(house, certified, to,
         forwarder.step(now=house.now)
         while server.manner == "leaves":
             time.sleep(0.01)
-        time.sleep(0.1)
 
         with pytest.raises(Away):
             forwarder.finish(now=house.now)
@@ -312,7 +310,7 @@ def test_a_receiver_that_talks_without_end_is_given_up(house, certified, to, mon
     monkeypatch.setattr(wire, "LOOKING", -1.0)  # its time is over
     with LogServer(*certified, manner="talks") as server:
         connection = to(server)._connect()
-        time.sleep(0.1)
+        assert server.talking.wait(20)
 
         assert code(lambda: connection.write(b"x")) == "noisy"
 

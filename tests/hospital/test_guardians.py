@@ -97,7 +97,6 @@ def test_fourteen_is_counted_to_the_day_by_our_own_calendar(db, born, turns):
 @pytest.mark.parametrize(
     ("guardian", "refused"),
     [
-        (Person("李四", DocumentType.RESIDENT, citizen("20100101")), guardians.NotOfAge),
         (Person("李四", DocumentType.RESIDENT, "110101199003070021"), Implausible),
         (Person("张小宝", DocumentType.RESIDENT, citizen("20200229")), guardians.NotOfAge),
     ],
@@ -105,6 +104,17 @@ def test_fourteen_is_counted_to_the_day_by_our_own_calendar(db, born, turns):
 def test_a_guardian_is_somebody_of_age(child, notice, chen, guardian, refused):
     with pytest.raises(refused):
         agree(child, guardian, by=chen)
+
+    assert not Guardian.objects.exists()
+    assert not Consent.objects.exists()
+
+
+def test_who_is_seventeen_is_nobodys_guardian(child, notice, chen):
+    new_years_day = f"{timezone.localdate().year - 17}0101"
+    sister = Person("李四", DocumentType.RESIDENT, citizen(new_years_day))
+
+    with pytest.raises(guardians.NotOfAge):
+        agree(child, sister, by=chen)
 
     assert not Guardian.objects.exists()
     assert not Consent.objects.exists()

@@ -19,6 +19,7 @@ from hospital.audit import alarms, flood
 from hospital.audit.findings import Finding
 from hospital.audit.models import Event
 from hospital.roles import Role
+from tests import minutes
 from tests.conftest import PASSWORD
 
 HERE, ELSEWHERE = "10.1.1.1", "10.2.2.2"
@@ -280,7 +281,7 @@ def test_the_lock_of_an_address_is_on_record_once(db):
 
 
 def test_a_network_of_ipv6_does_not_fill_the_trail(db, monkeypatch):
-    monkeypatch.setattr(flood, "WINDOW", 86_400)  # however slowly this runs
+    minutes.stop(monkeypatch)
     monkeypatch.setattr(flood, "RECORDED", 3)
     for number in range(flood.RECORDED + 2):
         log_in("nobody", "wrong", f"2001:db8:1:2::{number + 1:x}")

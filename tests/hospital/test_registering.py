@@ -24,6 +24,7 @@ from hospital.patients.documents import DocumentType
 from hospital.patients.enrolment import Person
 from hospital.patients.models import Likeness, Patient, Registration
 from hospital.patients.registering import Cause, Entry, Evidence
+from tests import minutes
 from tests.conftest import recorded
 
 TODAY = date(2026, 11, 22)
@@ -498,6 +499,7 @@ def test_of_who_is_alike_elsewhere_nothing_is_shown(chen, wu):
 
 def test_what_is_entered_is_a_search_bounded_and_on_record(chen, wu, monkeypatch):
     enter(an_entry(), by=chen)
+    minutes.stop(monkeypatch)
     monkeypatch.setattr(finding, "PER_MINUTE", 2)
     desk = at_desk(wu)
 

@@ -141,7 +141,7 @@ def test_a_session_that_nobody_takes_is_told_of(watch, clock, authorized):
 
 
 def test_one_that_is_due_since_a_moment_is_not(watch, clock, authorized):
-    overdue(authorized, seconds=9)
+    overdue(authorized, seconds=7)
 
     assert verdict(watch, clock) is None
 

@@ -66,7 +66,9 @@ def office(house, username):
         for login in json.loads(house.place.logins.read_text())
         if login["username"] == username
     ]
-    with httpx.Client(base_url=house.place.server, follow_redirects=True, trust_env=False) as http:
+    with httpx.Client(
+        base_url=house.place.server, follow_redirects=True, trust_env=False, timeout=LONGEST
+    ) as http:
         staff = Office(http)
         signing_in.over_http(http, username, login["password"])
         yield staff
@@ -169,7 +171,7 @@ def test_a_replay_to_the_other_process_a_moment_later_is_refused(house, other_we
     auth = activation.recall(house.place.var / "terminal").auth()
     request = httpx.Request("GET", f"{house.place.server}/api/v1/notice/")
 
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, timeout=LONGEST) as http:
         [signed] = auth.sync_auth_flow(request)
         first = http.send(signed)
         signed.headers.pop("Host")

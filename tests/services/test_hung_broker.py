@@ -34,7 +34,7 @@ requests = waits()
 _patient()
 print(json.dumps([requests, waits()]))
 """
-LONGEST = 30  # seconds; a failure, not a measurement
+LONGEST = 180  # seconds; a failure, not a measurement
 PUBLISH = """
 import sys, uuid, django
 django.setup()
@@ -124,8 +124,13 @@ def publish(web: "subprocess.Popen[str]") -> str:
     return web.stdout.readline().strip()
 
 
+def be_taken(web: "subprocess.Popen[str]") -> None:
+    """Where half a second was not enough to make the queue, it is asked again."""
+    until(lambda: publish(web) == "taken", "the broker takes it")
+
+
 def test_a_request_does_not_wait_for_a_broker_that_hangs(line, web, capsys):
-    assert publish(web) == "taken"
+    be_taken(web)
 
     line.is_dead, began = True, time.monotonic()
 
@@ -136,7 +141,7 @@ def test_a_request_does_not_wait_for_a_broker_that_hangs(line, web, capsys):
 
 
 def test_the_requests_after_it_do_not_ask(line, web):
-    publish(web)
+    be_taken(web)
     line.is_dead = True
     publish(web)
     said = line.unanswered
@@ -146,7 +151,7 @@ def test_the_requests_after_it_do_not_ask(line, web):
 
 
 def test_it_is_asked_again_when_it_may_have_recovered(line, web):
-    publish(web)
+    be_taken(web)
     line.is_dead = True
     publish(web)
 

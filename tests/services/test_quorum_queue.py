@@ -17,7 +17,9 @@ from tests.services.test_whole_path import RABBITMQ
 
 pytestmark = pytest.mark.services
 
-SEND = "import django; django.setup(); import hospital.celery; from faceauth import tasks; "
+# A request would wait half a second, and the queue has yet to be made.
+SEND = "import django; django.setup(); from hospital.celery import _patient; _patient(); "
+SEND += "from faceauth import tasks; "
 DELAYED = "celery_delayed_27"  # of the thirty for countdowns, which nobody here has
 
 
