@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from http_message_signatures import HTTPMessageSigner, algorithms
 from http_message_signatures.resolvers import MappingKeyResolver
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from faceauth.signing import Configuration, Hospital, Signatory, UnusableConfiguration
@@ -338,7 +338,6 @@ SAFE = re.compile(
 )
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, len(ask())),
     st.integers(0, 12),
@@ -564,7 +563,6 @@ HEADERS = ["HTTP_SIGNATURE", "HTTP_SIGNATURE_INPUT", "HTTP_CONTENT_DIGEST", "CON
 LATIN1 = st.text(st.characters(max_codepoint=255), max_size=80)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*HEADERS, "CONTENT_LENGTH", "PATH_INFO", "QUERY_STRING"]),
@@ -592,7 +590,6 @@ def test_any_bytes_get_a_problem(changed, body, method):
     assert json.loads(answer)["status"] == int(status[:3])
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["Signature", "Signature-Input", "Content-Digest"]),
     st.integers(0, 120),
@@ -616,7 +613,6 @@ def test_a_changed_signature_gets_a_problem(header, at, length, inserted):
         assert problem(answer)[0] == "signature"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_any_signed_bytes_get_a_problem(content):
     answer = send(FIRST.signed(content))
