@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
@@ -17,13 +18,14 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from hospital import stepup
-from hospital.accounts import mfa, second_factor
+from hospital.accounts import mfa, second_factor, sessions
 from hospital.accounts.models import Staff
 from tests.access.world import ELSEWHERE, HALF, HERE, Person, World, model_of, words
 
 METHODS: Final = ("GET", "POST")
 # Where an empty form is refused before anybody looks whose it is.
 _SAID: Final = {"reveal": "field=real_name&purpose=identity"}
+_WALK: Final = timedelta(hours=1)
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>")
 
 
@@ -161,6 +163,9 @@ def _login(person: Staff) -> str:
     key = client.cookies[settings.SESSION_COOKIE_NAME].value
     store, is_half = SessionStore(key), person.username == HALF
     store[second_factor.METHODS] = [second_factor.PASSWORD, *([] if is_half else [mfa.TOTP])]
+    # Each request is undone, so none is seen to keep the login alive, and a slow machine walks
+    # for longer than one may be idle.
+    sessions.touch(store, at=timezone.now() + _WALK)
     store.save()
     return key
 
