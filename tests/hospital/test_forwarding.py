@@ -348,6 +348,21 @@ def test_what_the_others_tcp_has_not_even_taken_was_not_read(monkeypatch):
             wire._settle(sender)
 
 
+def test_what_a_reset_left_behind_is_waited_for_by_nobody():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+    with sender:
+        sender.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sender.send(b"x" * 65_536)
+        receiver.close()  # with something unread
+
+        with pytest.raises(ConnectionResetError):
+            wire._drain(sender, until=time.monotonic() + 30)
+
+
 @pytest.mark.parametrize(
     "how", [{"host": "127.0.0.2"}, {"days": (-3, -2)}], ids=["another name", "expired"]
 )

@@ -105,6 +105,8 @@ class Wire:
             _settle(plain)
         except TimeoutError:
             raise Away("unanswered") from None
+        except ConnectionError:
+            raise Away("reset") from None
         except OSError as exc:
             raise Away(_code(exc, "unanswered")) from None
         finally:
@@ -148,20 +150,27 @@ def _settle(plain: socket.socket) -> None:
         if time.monotonic() > give_up:
             raise TimeoutError
     _drain(plain, until=give_up)
-    if error := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise OSError(error, "reset")
+    _demand_whole(plain)
 
 
 def _drain(connection: socket.socket, *, until: float) -> None:
     """
     Wait for the other's TCP to have taken everything.
 
+    :raises OSError: it never will: what a reset leaves behind counts as unacknowledged for ever
     :raises TimeoutError: it has not
     """
     while _unacknowledged(connection):
+        _demand_whole(connection)
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(0.01)
+
+
+def _demand_whole(connection: socket.socket) -> None:
+    """:raises OSError: the connection broke"""
+    if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(error, "broken")
 
 
 def _unacknowledged(plain: socket.socket) -> int:
