@@ -160,6 +160,7 @@ def _database(url: dict[str, Any], *, is_seldom_asked: bool = False) -> dict[str
         return {**url, "OPTIONS": {**alive, **brief, **url.get("OPTIONS", {})}}
     return {
         **url,
+        "ENGINE": "hospital.postgresql",
         "CONN_HEALTH_CHECKS": True,  # the server may have restarted
         "OPTIONS": {**alive, **prepared, **url.get("OPTIONS", {}), "pool": pool},
     }

@@ -3,21 +3,24 @@
 import asyncio
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import httpx
 
+from faceauth.wechat import lines
 from faceauth.wechat.advice import seconds_to_wait
 from faceauth.wechat.errors import Unavailable, Untrusted
 from faceauth.wechat.permitting import Forbidden, Permit, anywhere, demand
-from faceauth.wechat.punctual import PunctualTransport, deadline
+from faceauth.wechat.punctual import deadline
 
 TIMEOUT = httpx.Timeout(5.0, connect=3.0, pool=3.0)  # seconds
 PATIENCE = 10.0  # seconds for a whole answer, however slowly it drips
 LIMIT = 65_536  # bytes
 USER_AGENT = f"face-onboarding httpx/{httpx.__version__}"
-# Room for every thread of a worker; an idle connection is kept most of a minute.
-LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=50.0)
+LIMITS = httpx.Limits(
+    max_connections=lines.MOST, max_keepalive_connections=lines.MOST, keepalive_expiry=lines.KEPT
+)
 
 # asyncio lets a broken TLS record through as it is, and every resolver a name it cannot spell.
 _FAILURES = (httpx.HTTPError, OSError, UnicodeError)
@@ -87,7 +90,8 @@ class Channel:
     ) -> None:
         self._lock = threading.Lock()
         self._permit = permit
-        self._sync = transport if isinstance(transport, httpx.BaseTransport) else None
+        self._given = transport if isinstance(transport, httpx.BaseTransport) else None
+        self._lines = lines.Lines()
         self._async = transport if isinstance(transport, httpx.AsyncBaseTransport) else None
 
     def send(self, request: httpx.Request, *, until: float) -> Reply:
@@ -98,11 +102,11 @@ class Channel:
         :raises Unavailable: unreachable, timeout, network, busy, egress
         :raises Untrusted: too_large
         """
-        transport = self._opened()
+        until = min(until, time.monotonic() + PATIENCE)
         try:
             demand(self._permit, request.url)
-            with deadline(min(until, time.monotonic() + PATIENCE)):
-                return _receive(transport.handle_request(request))
+            with self._line(until) as line, deadline(until):
+                return _receive(line.handle_request(request))
         except _FAILURES as exc:
             fact = _fact(exc)
         # Out here, because httpx's own exceptions may carry the request and its URL.
@@ -126,20 +130,20 @@ class Channel:
 
     def close(self) -> None:
         """Let the connections of threads go."""
-        if self._sync is not None:
-            self._sync.close()
+        self._lines.close()
+        if self._given is not None:
+            self._given.close()
 
     async def aclose(self) -> None:
         """Let the connections of tasks go."""
         if self._async is not None:
             await self._async.aclose()
 
-    def _opened(self) -> httpx.BaseTransport:
-        # Made on first use: a TLS context costs 17 ms, and most channels serve one kind only.
-        with self._lock:
-            if self._sync is None:
-                self._sync = PunctualTransport(limits=LIMITS)
-            return self._sync
+    def _line(self, until: float) -> AbstractContextManager[httpx.BaseTransport]:
+        if self._given is not None:
+            return nullcontext(self._given)
+        assert TIMEOUT.pool is not None  # noqa: S101 (typing)
+        return self._lines.taken(patience=min(TIMEOUT.pool, until - time.monotonic()))
 
     def _aopened(self) -> httpx.AsyncBaseTransport:
         with self._lock:

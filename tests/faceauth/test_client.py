@@ -33,8 +33,7 @@ from faceauth.wechat import (
     Verifier,
     WeChatError,
 )
-from faceauth.wechat.exchange import LIMITS, Channel, compose
-from faceauth.wechat.punctual import PunctualTransport
+from faceauth.wechat.exchange import Channel, compose
 
 NOW = 1_790_000_000
 DEVICE = Device("SIM001", "门诊大厅", "T-1")
@@ -92,7 +91,6 @@ def identity_client(
     *,
     trusting=(CERTIFICATE,),
     kind=IdentityClient,
-    transport=None,
     **options,
 ):
     simulator.export(folder, base_url="")
@@ -110,8 +108,7 @@ def identity_client(
             public_keys=public_keys if PUBLIC_KEY in trusting else {},
             apiv3_key=world.apiv3_key,
         ),
-        transport=transport or httpx.WSGITransport(simulator),
-        **options,
+        **({"transport": httpx.WSGITransport(simulator)} | options),
     )
 
 
@@ -577,7 +574,7 @@ def test_one_thread_keeps_one_connection(simulator, clock, tmp_path, port):
     client = identity_client(
         simulator,
         tmp_path,
-        transport=PunctualTransport(limits=LIMITS),
+        transport=None,  # its own lines
         base_url=base_url,
         clock=clock,
     )
@@ -594,7 +591,7 @@ def test_eight_threads_keep_at_most_eight_connections(simulator, clock, tmp_path
     client = identity_client(
         simulator,
         tmp_path,
-        transport=PunctualTransport(limits=LIMITS),
+        transport=None,  # its own lines
         base_url=base_url,
         clock=clock,
     )

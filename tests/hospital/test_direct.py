@@ -8,7 +8,7 @@ from hospital.audit.exporting import copying
 from hospital.audit.holding import AdvisoryLock
 
 POOLED = {
-    "ENGINE": "django.db.backends.postgresql",
+    "ENGINE": "hospital.postgresql",
     "NAME": "hospital",
     "USER": "app",
     "PASSWORD": "x",

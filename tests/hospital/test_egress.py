@@ -222,7 +222,7 @@ KNOWN = {
     # The layer itself.
     "hospital/egress.py: httpx.Client",
     # Behind Channel.send and asend, which ask; and the streams below them.
-    "faceauth/wechat/exchange.py: PunctualTransport",
+    "faceauth/wechat/lines.py: PunctualTransport",
     "faceauth/wechat/exchange.py: httpx.AsyncHTTPTransport",
     "faceauth/wechat/punctual.py: httpcore.ConnectionPool",
     "faceauth/wechat/punctual.py: self._real.connect_tcp",

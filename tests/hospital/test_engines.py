@@ -11,7 +11,7 @@ from hospital import checks, engines
 from hospital.demo.installation import ROOT
 from tests.level3 import environment
 
-POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "NAME": "hospital"}
+POSTGRESQL = {"ENGINE": "hospital.postgresql", "HOST": "db", "NAME": "hospital"}
 VERIFIED = {"OPTIONS": {"sslmode": "verify-full"}}
 
 

@@ -21,7 +21,7 @@ LINE = re.compile(r"#?([A-Z_]+)=.")
 READ = re.compile(r'env(?:\.\w+)?\(\s*"([A-Z_]+)"')
 
 POSTGRESQL = {
-    "ENGINE": "django.db.backends.postgresql",
+    "ENGINE": "hospital.postgresql",
     "HOST": "db",
     "PORT": "",
     "NAME": "hospital",
