@@ -48,7 +48,7 @@ def neutral(text: str) -> str:
 
 def cells(row: Row) -> list[str]:
     """Return the row of a line; of one that is redacted or was lost only where it stood."""
-    event: dict[str, Any] = loads(row.payload or b"{}")
+    event: dict[str, Any] = loads((row.payload or b"{}").decode())
     actor, about, context = (event.get(name, {}) for name in ("actor", "object", "ctx"))
     action = event.get("action", "")
     typed = (
@@ -86,7 +86,7 @@ def as_csv(selection: Selection, start: int, end: int) -> Iterator[bytes]:
     line = csv.writer(_Straight(), lineterminator="\n").writerow
     yield BOM + line(COLUMNS)
     if connection.vendor == "postgresql":
-        zone = timezone.get_current_timezone_name()
+        zone = timezone.get_default_timezone_name()
         yield from copying.table(
             selection, start, end, labels=LABELS, lost=LOST, risky=RISKY, zone=zone
         )
@@ -123,8 +123,8 @@ def write_xlsx(file: IO[bytes], rows: Iterable[Row], *, beside: Path) -> None:
 def _time(microseconds: object) -> str:
     if not isinstance(microseconds, int) or not 0 <= microseconds < LATEST:
         return ""
-    local = timezone.localtime(moment(microseconds)).replace(tzinfo=None)
-    return local.isoformat(" ", "microseconds")
+    local = moment(microseconds).astimezone(timezone.get_default_timezone())
+    return local.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class _Straight:
