@@ -15,8 +15,9 @@ from tests.benchmarks.paired import Quartiles
 from tests.benchmarks.servers import CACHE, Services
 from tests.house import postgresql
 
-FEW: Final = (3_000, 3_000)  # patients, visits
-MANY: Final = {"quick": (50_000, 10_000), "full": (1_000_000, 200_000)}
+# Patients, visits. Of these one in a hundred failed, and a page of them has to be full as well.
+FEW: Final = (3_000, 12_000)
+MANY: Final = {"quick": (50_000, 40_000), "full": (1_000_000, 200_000)}
 BLOCKS: Final = {"quick": 7, "full": 9}  # twice as many where that does not show it
 TIMES: Final = {"quick": 4, "full": 20}  # each page, in a block
 CACHE_OF_FEW: Final = CACHE - 1  # Redis database

@@ -14,7 +14,7 @@ from tests.house import postgresql
 
 MILLION: Final = 1_000_000
 EVENTS: Final = {"quick": 200_000, "full": MILLION}  # sealed, exported and verified
-LISTED: Final = {"quick": 200_000, "full": 5 * MILLION}
+LISTED: Final = {"quick": 300_000, "full": 5 * MILLION}
 WRITING: Final = {"quick": 5, "full": 27}  # rounds
 SAVING: Final = {"quick": 5, "full": 27}
 READING: Final = {"quick": 5, "full": 9}
