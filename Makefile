@@ -31,7 +31,7 @@ test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
 	@$(BIN)/python tests/on_postgresql.py -m cluster tests/hospital/test_grants.py
 
 faults: $(VENV)/.dev  ## break real processes, brokers and databases of its own, and see everything mended
-	@$(BIN)/python -m pytest -m faults $(BOTH) tests/faults
+	@$(BIN)/python -m pytest -m faults -n 3 --dist worksteal tests/faults  # they mostly wait
 
 soak: $(VENV)/.dev  ## break things at random and count who was lost (MINUTES=10, SEED=, BROKER=rabbitmq|redis)
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --broker $(BROKER) \

@@ -18,6 +18,7 @@ from tests.benchmarks.paired import Quartiles
 from tests.benchmarks.servers import Services
 
 PEOPLE: Final = {"quick": 60, "full": 200}  # in each part of a round
+CROWD: Final = 4  # times as many where the clock counts: the first and the last wait for nobody
 ROUNDS: Final = {"quick": 5, "full": 9}
 COUNTED: Final = 10  # people, one after the other
 FLOORS: Final = 60  # times, on both sides of what is put beside it
@@ -28,8 +29,8 @@ PREFORKED: Final = "-P prefork -c 8"  # the pool Celery has unless told otherwis
 def lines(profile: str, on: Services) -> Iterator[Line]:
     """Measure all of it; yield each line as soon as it is known."""
     people, rounds = PEOPLE[profile], ROUNDS[profile]
-    # Three of them with one worker, one with two; what warms up, and what is counted.
-    parts = 4 * rounds + 8
+    # One in process, one in Celery, two crowds; what warms up, and what is counted.
+    parts = (2 + 2 * CROWD) * rounds + 8
     with (
         tempfile.TemporaryDirectory() as var,
         stage.opened(Path(var), on, people=parts * people) as here,
@@ -51,23 +52,27 @@ def _measured(here: Stage, people: int, rounds: int) -> Iterator[Line]:
     counted = f"count, the most of {COUNTED}, PostgreSQL"
     yield Line.one("C1", "rsa_operations", operations, counted, unit="")
     yield Line.one("C2", "statements", statements, counted, unit="")
+    here.say("rest")
     here.add_worker()
     here.work(people)
     how = f"{how} + RabbitMQ"
     celery = [_beside(floor, lambda: here.work(people)[0] / people) for _ in range(rounds)]
     yield Line("P10", "onboard_in_celery/the_same", Quartiles.of(celery), how)
-    here.carry(people)
-    bare = [_beside(floor, lambda: here.carry(people) / people) for _ in range(rounds)]
-    yield Line("P10l", "libraries_alone/the_same", Quartiles.of(bare), how)
-    one = [people / here.work(people)[1] for _ in range(rounds)]
+    crowd = CROWD * people
+    one = [crowd / here.work(crowd)[1] for _ in range(rounds)]
     here.add_worker()
     here.work(2 * people)
-    two = [people / here.work(people)[1] for _ in range(rounds)]
-    clock = f"clock, {rounds} rounds of {people}, {where} + RabbitMQ"
+    two = [crowd / here.work(crowd)[1] for _ in range(rounds)]
+    clock = f"clock, {rounds} rounds of {crowd}, {where} + RabbitMQ"
     ideal = THREADS / DELAY
     yield Line("P11", "onboarded/ideal", Quartiles.of([rate / ideal for rate in one]), clock)
     ratios = [b / a for a, b in zip(one, two, strict=True)]
     yield Line("P11w", "two_workers/one", Quartiles.of(ratios), clock)
+    here.end_workers()
+    here.add_worker()
+    here.carry(people)
+    bare = [_beside(floor, lambda: here.carry(people) / people) for _ in range(rounds)]
+    yield Line("P10l", "libraries_alone/the_same", Quartiles.of(bare), how)
 
 
 def _memory(here: Stage, people: int) -> Line:

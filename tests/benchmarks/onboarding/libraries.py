@@ -20,26 +20,23 @@ _VALUES = list(range(12))
 _MARKS = ", ".join(["%s"] * len(_VALUES))
 _INSERT = f"INSERT INTO carried VALUES ({_MARKS})"  # noqa: S608 (marks)
 _making = threading.Lock()
+_own = threading.local()  # a client of 32 connections looks at all of them each time
 TABLE = f"CREATE TABLE carried ({', '.join(f'c{number} integer' for number in _VALUES)})"
 
 
 @shared_task
 def carry(*, url: str) -> None:
     with _making:  # each thread would make its own
-        client, pool = _client(), _pool()
-    client.get(url).raise_for_status()
+        pool = _pool()
+    if not hasattr(_own, "client"):
+        _own.client = httpx.Client(trust_env=False)
+    _own.client.get(url).raise_for_status()
     with pool.connection() as connection, connection.cursor() as cursor:
         for _ in range(2):
             cursor.execute(_INSERT, _VALUES, prepare=True)
         with connection.transaction():
             for _ in range(STATEMENTS - 2):
                 cursor.execute(_INSERT, _VALUES, prepare=True)
-
-
-@cache
-def _client() -> httpx.Client:
-    limits = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
-    return httpx.Client(limits=limits, trust_env=False)
 
 
 @cache

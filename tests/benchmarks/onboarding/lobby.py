@@ -8,6 +8,7 @@ Run as a process of its own, on the house's database and broker:
     carry 100                           publishes a hundred messages for the libraries alone
     do 100                              onboards the next hundred right here, in threads
     count 20                            onboards the next twenty, one after the other
+    rest                                lets its connections go, of which a server has a hundred
 
 To each line it answers with one: the seconds of CPU it took, all threads; to `count` how many
 statements to the database and operations with an RSA key one of them took, at the most.
@@ -48,6 +49,8 @@ def main() -> None:
                 _, *found = map(_counted, islice(waiting, int(count)))  # the first warms up
                 print(*map(max, zip(*found, strict=True)), flush=True)
                 continue
+            case ["rest"]:
+                _rest()
             case _:
                 given = json.loads(line)
                 waiting = iter(_fill(**given))
@@ -116,6 +119,13 @@ def _carry(count: int, address: str) -> None:
 def _do(sessions: Iterator[UUID]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(_onboard, sessions))
+
+
+def _rest() -> None:
+    from django.db import connection  # noqa: PLC0415 (after the setup)
+
+    connection.close()
+    connection.close_pool()
 
 
 def _onboard(session: UUID) -> None:
