@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 def pooled():
     """This database, by a pool of one."""
     place = connection.settings_dict
-    own = {**place, "CONN_HEALTH_CHECKS": True, "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}}}
+    options = {**place["OPTIONS"], "pool": {"min_size": 1, "max_size": 1}}  # where it is, too
+    own = {**place, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
     wrapper = DatabaseWrapper(own, alias="pooled")
     yield wrapper
     wrapper.close()
