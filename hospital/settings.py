@@ -126,6 +126,7 @@ TEMPLATES = [
 
 # Databases. SQLite is the embedded default for a first run; production is PostgreSQL.
 DATABASE_POOL = env.int("DATABASE_POOL", default=20)
+OWN_ENGINES = {"django.db.backends.postgresql": "hospital.postgresql"}
 
 
 def _database(url: dict[str, Any], *, is_seldom_asked: bool = False) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _database(url: dict[str, Any], *, is_seldom_asked: bool = False) -> dict[str
         return {**url, "OPTIONS": {**alive, **brief, **url.get("OPTIONS", {})}}
     return {
         **url,
-        "ENGINE": "hospital.postgresql",
+        "ENGINE": OWN_ENGINES.get(url["ENGINE"], url["ENGINE"]),
         "CONN_HEALTH_CHECKS": True,  # the server may have restarted
         "OPTIONS": {**alive, **prepared, **url.get("OPTIONS", {}), "pool": pool},
     }

@@ -14,7 +14,8 @@ from faceauth.wechat.errors import Unavailable, Untrusted
 from faceauth.wechat.permitting import Forbidden, Permit, anywhere, demand
 from faceauth.wechat.punctual import deadline
 
-TIMEOUT = httpx.Timeout(5.0, connect=3.0, pool=3.0)  # seconds
+BUSY = 3.0  # seconds for a line while all are in use
+TIMEOUT = httpx.Timeout(5.0, connect=3.0, pool=BUSY)  # seconds
 PATIENCE = 10.0  # seconds for a whole answer, however slowly it drips
 LIMIT = 65_536  # bytes
 USER_AGENT = f"face-onboarding httpx/{httpx.__version__}"
@@ -142,8 +143,7 @@ class Channel:
     def _line(self, until: float) -> AbstractContextManager[httpx.BaseTransport]:
         if self._given is not None:
             return nullcontext(self._given)
-        assert TIMEOUT.pool is not None  # noqa: S101 (typing)
-        return self._lines.taken(patience=min(TIMEOUT.pool, until - time.monotonic()))
+        return self._lines.taken(patience=min(BUSY, until - time.monotonic()))
 
     def _aopened(self) -> httpx.AsyncBaseTransport:
         with self._lock:

@@ -12,7 +12,7 @@ import pytest
 from django.core.checks import Error, Warning  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 
-from hospital import checks
+from hospital import checks, settings
 from hospital.demo.installation import Installation
 from tests.level3 import environment
 
@@ -358,3 +358,10 @@ def test_a_key_of_one_process_is_inherited_by_no_other(tmp_path, monkeypatch, ke
 
     assert key not in place.prepare()
     assert {name for name, own in place.own.items() if key in own} == {"setup", owner}
+
+
+def test_another_engine_is_not_taken_for_postgresql():
+    """Else nothing would refuse it."""
+    other = {"ENGINE": "django.db.backends.mysql", "NAME": "hospital"}
+
+    assert settings._database(other)["ENGINE"] == other["ENGINE"]
