@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from faceauth.models import Merchant
+from hospital.audit.cosigned import UNWITNESSED
 from hospital.management.commands import doctor
 from hospital.operations import asking, life
 from hospital.operations.english import ENGLISH
@@ -209,6 +211,25 @@ def test_workers_that_gave_no_sign_are_broken(db, ago, verdict):
     said = found(running.Workers())
 
     assert (said[0][0] if isinstance(said, tuple) else None) == verdict
+
+
+AGO = running.ANCHORED + 1
+
+
+@pytest.mark.parametrize(
+    ("stood", "is_amiss"),
+    [
+        ({"anchored": {"file": AGO}, "lag_seconds": 5}, True),
+        ({"anchored": {"file": AGO}}, False),  # nothing happened since
+        ({"anchored": {"witness": AGO}, "lag_seconds": 5}, False),  # it was late once
+        ({"unwitnessed_seconds": UNWITNESSED.total_seconds() + 1}, True),
+    ],
+)
+def test_an_anchor_or_a_witness_that_is_away_is_told(db, monkeypatch, stood, is_amiss):
+    stands = replace(running.trail_standing(timezone.now()), **stood)
+    monkeypatch.setattr(running, "trail_standing", lambda _at: stands)
+
+    assert isinstance(found(running.Anchors()), tuple) == is_amiss
 
 
 @pytest.mark.parametrize(

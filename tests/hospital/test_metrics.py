@@ -20,13 +20,14 @@ from faceauth import upstream
 from faceauth.models import FaceSession
 from faceauth.wechat import Attempt
 from hospital import figures as figures_of_workers
-from hospital.audit import log
+from hospital.audit import cosigned, log, standing
 from hospital.audit.actions import Action
 from hospital.audit.forwarding import checks, configured
 from hospital.audit.models import Forwarded
 from hospital.audit.recording import SYSTEM, record
 from hospital.metrics import operation
 from hospital.operations import life
+from hospital.operations.parts import running
 from hospital.privacy.models import RetentionRun
 from tests.hospital.notarised import House
 
@@ -368,6 +369,7 @@ ALWAYS = {
 # Missing where there is nothing to watch: no visit, log server, HIS, merchant, pool or verdict.
 ONLY_WHERE_THERE_IS_ONE = {
     *("trail_forwarded_lag_events", "trail_forwarded_moved_timestamp_seconds"),
+    "trail_anchor_age_seconds",
     *("his_due_handoffs_oldest_seconds", "his_dead_handoffs", "merchant_certificate_days"),
     *("database_pool_waiting", "trail_intact", "recent_sessions"),
 }
@@ -428,6 +430,39 @@ def test_an_alert_does_not_keep_quiet_because_something_never_happened(client, h
         for name in named(rule) - there - ONLY_WHERE_THERE_IS_ONE:
             assert f"absent({name})" in rule["expr"], rule["alert"]
     assert any(rule["expr"] == "absent(figures_operation_up)" for rule in rules())
+
+
+def told_of_the_trail():
+    """Return of each line of the table which figures it names, and when to be alarmed."""
+    page = (ROOT / "docs" / "audit-forwarding.md").read_text()
+    cells = re.findall(r"^\| (`trail_[^|]*) \| (.*) \|$", page, re.MULTILINE)
+    return [(set(re.findall(r"`(\w+)", names)), when) for names, when in cells]
+
+
+def test_what_is_to_alarm_somebody_about_the_trail_has_a_rule():
+    watched = {name for rule in rules() for name in named(rule)}
+    told = told_of_the_trail()
+    assert len(told) > 5
+
+    for names, when in told:
+        assert not when.strip() or names & watched, names
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("trail_lag_seconds", standing.LATE.total_seconds()),
+        ("trail_unwitnessed_seconds", cosigned.UNWITNESSED.total_seconds()),
+        ("trail_anchor_age_seconds", running.ANCHORED),
+        ("trail_verified_timestamp_seconds", standing.UNVERIFIED.total_seconds()),
+    ],
+)
+def test_rules_and_table_have_the_programs_own_limits(name, limit):
+    [rule] = [rule for rule in rules() if name in named(rule)]
+    [when] = [when for names, when in told_of_the_trail() if name in names]
+
+    assert f" > {limit:.0f}" in rule["expr"]
+    assert f"{limit:.0f} s" in when or f"{limit / 3600:.0f} h" in when
 
 
 def _bare(expression):

@@ -41,8 +41,8 @@ def told_of(text: str) -> list[tuple[str, list[str]]]:
     """Return each command of manage.py that is told of, with its options."""
     found = []
     for name, rest in MANAGE.findall(text):
-        before_comment = rest.split(" #")[0].split("；")[0].split("，")[0]
-        found.append((name, re.findall(r"(?<= )--[a-z-]+", before_comment)))
+        its_own = re.split(r" #| \(|[；，（]", rest)[0]  # before a remark
+        found.append((name, re.findall(r"(?<= )--[a-z-]+", its_own)))
     return found
 
 

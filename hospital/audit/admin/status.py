@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from hospital.audit import guards
+from hospital.audit import cosigned, guards
 from hospital.audit.admin import words
 from hospital.audit.exports import Export
 from hospital.audit.findings import Finding
@@ -17,7 +17,6 @@ from hospital.audit.standing import COUNTED, Standing, standing
 from hospital.audit.trail import NotConfigured
 
 RECENT = 10  # checkpoints shown
-UNWITNESSED = 15 * 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Fact:
 
 def shown(*, at: datetime) -> dict[str, Any]:
     """Return what the page shows."""
-    title = {"title": "公证状况"}
+    title = {"title": "留痕签名状况"}
     try:
         stands = standing(at)
     except NotConfigured as exc:
@@ -78,7 +77,8 @@ def _lag(stands: Standing) -> Fact:
     value = f"{waiting}等待封存，最早一条已等待 {in_words(stands.lag_seconds)}"
     if not stands.lag_seconds and not stands.pending:
         value = "没有等待的留痕"
-    return Fact("公证", value, *(("failed", "停滞") if stands.is_late else ("success", "正常")))
+    badge = ("failed", "停滞") if stands.is_late else ("success", "正常")
+    return Fact("留痕签名", value, *badge)
 
 
 def _signed(stands: Standing) -> Fact:
@@ -93,7 +93,7 @@ def _witness(stands: Standing) -> Fact:
     value = f"见证到 {stands.witnessed:,} 条"
     if stands.unwitnessed_seconds:
         value += f"，其后的检查点已等待 {in_words(stands.unwitnessed_seconds)}"
-    is_away = stands.unwitnessed_seconds > UNWITNESSED
+    is_away = stands.unwitnessed_seconds > cosigned.UNWITNESSED.total_seconds()
     return Fact("见证", value, *(("failed", "中断") if is_away else ("success", "正常")))
 
 

@@ -10,6 +10,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from hospital.audit import trail
+from hospital.audit.cosigned import UNWITNESSED
+from hospital.audit.standing import WITNESS
 from hospital.audit.standing import standing as trail_standing
 from hospital.backup import standing as backup
 from hospital.celery import app
@@ -19,8 +21,7 @@ from hospital.operations import life, work
 from hospital.operations.part import Part
 from hospital.operations.verdicts import Amiss, Verdict, Words, broken, degraded
 
-ANCHORED: Final = 3600.0  # seconds; one goes every ten minutes
-UNWITNESSED: Final = 3600.0  # seconds
+ANCHORED: Final = 1800.0  # seconds; one goes every ten minutes
 HIS_LATE: Final = 900.0  # seconds
 SWEPT: Final = 86_400.0  # seconds; it runs every hour
 
@@ -30,7 +31,8 @@ class Workers(Part):
     name: ClassVar = "workers"
     label: ClassVar = Words("工作进程和 beat", "workers and beat")
     remedy: ClassVar = Words(
-        "启动或重启工作进程和 beat（只能有一个在工作），看它们的日志；不会丢失或重复建档",
+        "启动或重启工作进程和 beat（beat 可以有几个，同一时间只有一个派发），"
+        "看它们的日志；不会丢失或重复建档",
         "start or restart workers and beat, read their logs; nothing is lost or done twice",
     )
     timeout = timedelta(seconds=5)
@@ -40,10 +42,11 @@ class Workers(Part):
         answering = self._answering()
         count = "?" if answering is None else str(answering)
         if ago is None:
-            said = Words(f"没有动静，应答 {count} 个", f"no sign of life, {count} answer")
+            said = Words(f"没有心跳，应答的工作进程 {count} 个", f"no sign of life, {count} answer")
             raise broken(said, self.remedy)
         self.told = Words(
-            f"{ago:.0f} 秒前有动静，应答 {count} 个", f"alive {ago:.0f} s ago, {count} answer"
+            f"{ago:.0f} 秒前有心跳，应答的工作进程 {count} 个",
+            f"alive {ago:.0f} s ago, {count} answer",
         )
         if ago > life.SILENT:
             raise broken(self.told, self.remedy)
@@ -66,7 +69,7 @@ class Anchors(Part):
     label: ClassVar = Words("留痕锚定和见证", "anchors and witness")
     silent: ClassVar = Verdict.DEGRADED
     remedy: ClassVar = Words(
-        "检查见证方、时间戳机构和到它们的网络；看公证进程的日志（notary.sink_away）",
+        "检查见证方、时间戳机构和到它们的网络；看签名进程的日志（notary.sink_away）",
         "see to the witness, the time-stamp authority and the network; read the notary's log",
     )
 
@@ -76,18 +79,22 @@ class Anchors(Part):
         except trail.NotConfigured:
             said = Words("TRAIL_VERIFIERS 里有一个不是公钥", "TRAIL_VERIFIERS holds what is no key")
             raise degraded(said, self.remedy) from None
-        late = [name for name, age in stands.anchored.items() if age > ANCHORED]
-        oldest = max(stands.anchored.values(), default=0.0)
+        # A witness that was late once is no anchor that anything goes to.
+        ages = [age for name, age in stands.anchored.items() if name != WITNESS]
+        oldest = max(ages, default=0.0)
         self.told = Words(
             f"已签名 {stands.size}，已见证 {stands.witnessed}，最久的锚定 {oldest:.0f} 秒前",
             f"signed {stands.size}, cosigned {stands.witnessed}, oldest anchor {oldest:.0f} s ago",
         )
         if stands.is_intact is False:
-            remedy = Words("审计管理员立即查看留痕状态", "the auditor looks at the trail at once")
+            remedy = Words(
+                "审计管理员立即查看“留痕签名状况”", "the auditor looks at the trail at once"
+            )
             raise broken(
                 Words("最近一次核验发现问题", "the last verification found something"), remedy
             )
-        if stands.unwitnessed_seconds > UNWITNESSED or (late and stands.lag_seconds > 0):
+        is_unwitnessed = stands.unwitnessed_seconds > UNWITNESSED.total_seconds()
+        if is_unwitnessed or (oldest > ANCHORED and stands.lag_seconds > 0):
             raise degraded(self.told, self.remedy)
 
 
@@ -118,8 +125,10 @@ class Backups(Part):
     label: ClassVar = Words("备份", "backups")
     silent: ClassVar = Verdict.DEGRADED
     remedy: ClassVar = Words(
-        "每天运行 manage.py backup，每季度演练恢复，见 docs/backup.md",
-        "run manage.py backup daily and drill a restore each quarter (docs/backup.md)",
+        "每天运行 manage.py backup（容器：docker compose run --rm backup），"
+        "每季度演练恢复，见 docs/backup.md",
+        "run manage.py backup (in containers: docker compose run --rm backup) daily, "
+        "and drill a restore each quarter (docs/backup.md)",
     )
 
     def run(self) -> None:
