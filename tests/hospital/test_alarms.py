@@ -1,8 +1,10 @@
 """The alarms: what is too much, too late or too quiet becomes one finding for each occasion."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
@@ -545,6 +547,21 @@ def test_a_real_door_tried_five_times_reaches_the_auditor(chen, zhou):
     assert "人员 chen（chen）" in page.text
     events = desk.get(page.context["events_url"])
     assert [row.event.action for row in events.context["rows"]] == ["access.denied"] * 5
+
+
+def test_the_page_names_every_kind_with_its_severity():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "audit-reading.md").read_text()
+    table = page.partition("| kind | when | severity |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    told = {}
+    for row in table.splitlines():
+        kinds, _, severities = row.strip("| ").split(" | ")
+        each = severities.split(" / ")
+        for place, kind in enumerate(re.findall(r"`([a-z-]+)`", kinds)):
+            told[kind] = each[place] if len(each) > 1 else each[0]
+
+    assert told.keys() == TITLES.keys()
+    for rule in alarms.RULES:
+        assert told[rule.kind] == rule.severity.label, rule.kind
 
 
 def test_every_action_a_rule_names_exists():
