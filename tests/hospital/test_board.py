@@ -1,6 +1,7 @@
 """今日工作台: what needs a person at one campus now, and the button that does it."""
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,7 @@ from faceauth import connection, handling, onboarding
 from faceauth.models import FaceSession
 from hospital import policy
 from hospital.audit.models import Event
-from hospital.desk import working
+from hospital.desk import board, working
 from hospital.labels import Label
 from hospital.patients import enrolment, finding
 from hospital.patients.documents import DocumentType
@@ -29,6 +30,7 @@ from tests.hospital.test_pages import Page, seated, to
 pytestmark = pytest.mark.django_db
 
 HOME = reverse("admin:index")
+MANUAL = Path(__file__).resolve().parents[2] / "docs" / "desk.md"
 State = FaceSession.State
 
 
@@ -697,3 +699,17 @@ def test_a_long_list_takes_no_more_questions_than_a_short_one(chen, lobby, label
     fill(3, 40)
 
     assert len(asked(browser, to(label))) == len(few)
+
+
+def test_the_manual_names_every_list_of_the_board_in_its_order(chen, monkeypatch):
+    titles, made = [], board.Section
+
+    def noted(key, title, rows, **how):
+        titles.append(title)
+        return made(key, title, rows, **how)
+
+    monkeypatch.setattr(board, "Section", noted)
+    board.shown(board.waiting(chen, at=timezone.now()), chen, at=timezone.now())
+
+    table = MANUAL.read_text().partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    assert [row.split(" | ")[0].strip("| ") for row in table.splitlines()] == titles
