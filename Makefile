@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime  ## run everything on this machine (Ctrl-C stops; ONCE=1 
 demo-reset:  ## forget the demo's data, keys and passwords
 	@rm -rf var && echo "演示数据、密钥和密码已删除"
 
-test: $(VENV)/.dev  ## run every test: SQLite first, then what needs PostgreSQL
+test: $(VENV)/.dev  ## run the tests: SQLite first, then what needs PostgreSQL; not what needs servers, a browser, Node.js or the image
 	@$(BIN)/python -m pytest -m "not postgresql and not cluster and not services and not faults and not browser and not node and not image" $(BOTH)
 	@$(BIN)/python tests/on_postgresql.py -m "postgresql and not services" $(BOTH)
 	@$(BIN)/python tests/on_postgresql.py -m cluster tests/hospital/test_grants.py
