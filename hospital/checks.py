@@ -238,8 +238,8 @@ def refuse_unfit(*, web: bool = False) -> None:
         hint = "让 MERCHANT_KEYS_DIR 只属于工作进程的系统账号（chmod 700），或改为在后台上传密钥"
         found.append(_finding("E010", "网页进程读得到商户密钥文件", hint))
     if settings.NOTARY_KEY_FILE and os.access(settings.NOTARY_KEY_FILE, os.R_OK):
-        hint = "从其他进程的环境中去掉 NOTARY_KEY_FILE，文件只属于公证进程的系统账号（chmod 600）"
-        found.append(_finding("E014", "公证之外的进程读得到留痕的签名密钥", hint))
+        hint = "从其他进程的环境中去掉 NOTARY_KEY_FILE；文件只给签名进程的系统账号（chmod 600）"
+        found.append(_finding("E014", "签名进程（notary）之外的进程读得到留痕的签名密钥", hint))
     unmet = [one for one in found if isinstance(one, Error)]
     if unmet:
         # One list: the lines of the policy stop a process on their own, and on record, elsewhere.

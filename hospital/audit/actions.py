@@ -703,7 +703,7 @@ class Action(enum.Enum):
     )
     NOTARY_REFUSE = _kind(
         "notary.refuse",
-        "公证停止签名",
+        "留痕停止签名",
         "code",
         "size",
         "found",

@@ -20,9 +20,9 @@ _HEADER: Final = "c2sp.org/tlog-proof@v1"
 class State(enum.Enum):
     """How far the log vouches for an event."""
 
-    PENDING = "待公证"
+    PENDING = "待签名"
     UNSETTLED = "签名未核验"  # there is no key to verify it with
-    NOTARISED = "已公证"
+    NOTARISED = "已签名"
     WITNESSED = "已见证"
     BROKEN = "核验不通过"
 

@@ -42,7 +42,7 @@ def key_file() -> Path:
     :raises NotConfigured:
     """
     if not settings.NOTARY_KEY_FILE:
-        raise NotConfigured("先设置 NOTARY_KEY_FILE：留痕的签名密钥，只供公证进程")
+        raise NotConfigured("先设置 NOTARY_KEY_FILE：留痕的签名密钥，只供签名进程（notary）")
     return Path(settings.NOTARY_KEY_FILE)
 
 

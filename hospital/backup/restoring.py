@@ -193,7 +193,7 @@ def _demand_place(
         ground.demand_tools()
         if ground.is_there(ground.name) and (count := ground.others(ground.name)):
             raise Refused(
-                f"还有 {count} 个连接在用 {ground.name}：先停止网页、工作、定时、公证和外发进程"
+                f"还有 {count} 个连接在用 {ground.name}：先停止网页、工作、定时、签名和外发进程"
             )
     if ours["data"].is_empty(ours["data"].name):
         return None

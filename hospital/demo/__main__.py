@@ -80,7 +80,7 @@ def _set_up(processes: Processes, place: Installation) -> None:
     processes.start("notary", *commands.notary(place))
     processes.wait_for_port(place.port)
     print(
-        f"[4/4] 启动      web ✓  worker ✓  公证 ✓   共 {time.monotonic() - began:.0f} 秒",
+        f"[4/4] 启动      web ✓  worker ✓  notary ✓   共 {time.monotonic() - began:.0f} 秒",
         flush=True,
     )
 
@@ -121,7 +121,7 @@ def _show(place: Installation) -> None:
     print(f" 管理后台   {place.server}/admin/")
     for login in json.loads(place.logins.read_text()):
         print(f" {login['role']:　<6} {login['username']:<10} {login['password']}")
-    print(" 首次登录须绑定手机验证器；手边没有：")
+    print(" 首次登录须绑定手机验证器；没有的，用这条命令生成验证码：")
     print(f"   {Path(sys.executable)} -m hospital.demo.authenticator 页面上的密钥")
     print(f" 接口说明   {place.server}/api/docs")
     print(" 停止 Ctrl-C   重置 make demo-reset   换端口 make demo PORT=8080")

@@ -24,7 +24,7 @@ _BY_CODE: Final[dict[str, Told]] = {
     "credential": Told("HIS 不接受接口凭证", _OURS),
     "address": Told("HIS 接口地址有误", _OURS),
     "redirected": Told("HIS 接口地址有误（被转到别处）", _OURS),
-    "egress": Told("出口名单没有 HIS 的地址，没有发送", _OURS),
+    "egress": Told("HIS 地址不在外联白名单，没有发送", _OURS),
     "untrusted": Told("HIS 的证书不可信，没有发送", _OURS),
     "ca_file": Told("HIS 的证书文件无法读取", _OURS),
     "malformed": Told("HIS 的应答不符合 FHIR R4", _OURS),

@@ -776,7 +776,7 @@ def test_without_a_file_it_says_how_far_it_is(house, forwarded, capsys):
     call_command("reconcileforwarding")
 
     told = capsys.readouterr().out
-    assert "已公证 12 条，已发送 10 条" in told
+    assert "已签名 12 条，已发送 10 条" in told
     assert "已读完 10 条（不等于已存盘），还差 2 条" in told
 
 

@@ -324,10 +324,10 @@ def opened(desk, pk):
 
 def test_an_event_is_pending_then_notarised_then_witnessed(desk, house):
     [pending] = house.write()
-    assert opened(desk, pending).context["state"] == "待公证"
+    assert opened(desk, pending).context["state"] == "待签名"
 
     house.notary().step(now=house.now)
-    assert opened(desk, pending).context["state"] == "已公证"
+    assert opened(desk, pending).context["state"] == "已签名"
 
     house.seal(witnessed=True)
     answer = opened(desk, pending)
@@ -342,7 +342,7 @@ def test_the_list_says_the_same(desk, house):
 
     rows = asked(desk, action="session.expire").context["rows"]
 
-    assert [row.state.value for row in rows] == ["待公证", "已公证", "已见证"]
+    assert [row.state.value for row in rows] == ["待签名", "已签名", "已见证"]
     assert [row.index for row in rows] == [None, 2, 1]
 
 
@@ -585,20 +585,20 @@ def finding():
 def test_the_auditor_settles_a_finding_once_and_on_record(desk, zhou, finding):
     settle = reverse("admin:audit_finding_settle", args=[finding.pk])
 
-    first = desk.post(settle, {"state": "handled", "note": "重启了公证进程"}, follow=True)
+    first = desk.post(settle, {"state": "handled", "note": "重启了签名进程"}, follow=True)
     second = desk.post(settle, {"state": "incident", "note": "再来一次"}, follow=True)
 
     finding.refresh_from_db()
     assert (finding.state, finding.note, finding.settled_by) == (
         "handled",
-        "重启了公证进程",
+        "重启了签名进程",
         zhou.pk,
     )
     assert "已处置" in first.text
     assert "这项发现已经处置过" in second.text
     [event] = Event.objects.filter(action="finding.settle")
     assert event.object_id == str(finding.pk)
-    assert json.loads(event.payload)["reason"] == "重启了公证进程"
+    assert json.loads(event.payload)["reason"] == "重启了签名进程"
 
 
 def test_a_note_reverses_no_reading(desk, finding):
@@ -671,7 +671,7 @@ def test_a_notary_that_stands_still_is_a_banner(desk, mei):
 
     shown = [desk.get(reverse("admin:index")).text, other.get(reverse("admin:index")).text]
 
-    assert all("留痕公证停滞：最早一条已等待 5 分钟" in page for page in shown)
+    assert all("留痕签名停滞：最早一条已等待 5 分钟" in page for page in shown)
     assert reverse("admin:audit_event_standing") in shown[0]
     assert reverse("admin:audit_event_standing") not in shown[1]
 

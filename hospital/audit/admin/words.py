@@ -28,7 +28,7 @@ GROUPS: Final = {
     "patient": "患者",
     "keys": "密钥",
     "audit": "留痕",
-    "notary": "公证",
+    "notary": "留痕签名",
     "trail": "查阅",
     "export": "导出",
     "proposal": "审批",

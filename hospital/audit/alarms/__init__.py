@@ -140,7 +140,7 @@ RULES: Final[Sequence[Rule]] = (
         actions=frozenset({Action.STAFF_LAST}), window=timedelta(days=1),
     ),
     Told(
-        "trail", "留痕或公证出现异常", Finding.Severity.ALERT,
+        "trail", "留痕或其签名出现异常", Finding.Severity.ALERT,
         actions=frozenset(
             {
                 Action.AUDIT_FINDING, Action.NOTARY_REFUSE,

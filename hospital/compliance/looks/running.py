@@ -93,7 +93,11 @@ def backup(at: datetime) -> Seen:
     )
     return all_of(
         (
-            (not stands.is_late, f"最近一次备份：{made}", "每天运行 manage.py backup"),
+            (
+                not stands.is_late,
+                f"最近一次备份：{made}",
+                "每天运行 manage.py backup（容器：docker compose run --rm backup）",
+            ),
             (not stands.is_drill_due, f"最近一次恢复演练：{drilled}", "每季度运行 drillrestore"),
         ),
         told=f"每天备份，两组人的私钥才能打开；最近备份 {made}，最近演练 {drilled}",

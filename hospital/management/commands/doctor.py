@@ -16,7 +16,7 @@ _PATIENCE: Final = timedelta(seconds=10)
 
 
 class Command(BaseCommand):
-    help = "体检：逐项检查本系统并给出处理办法；退出码 0 正常，1 有须处理的，2 有故障"
+    help = "自检：逐项检查本系统并给出处理办法；退出码 0 正常，1 有须处理的，2 有故障"
     requires_system_checks: list[str] = []  # they are among what is examined
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -16,14 +16,14 @@ PATIENCE = "SET LOCAL lock_timeout = '5s'"  # a table changes hands only when no
 
 class Command(BaseCommand):
     help = (
-        "设置 PostgreSQL 账号：数据表归 --owner（不能登录），应用、公证、审计、清理各用自己的账号。"
+        "设置 PostgreSQL 账号：数据表归 --owner（不能登录），应用、签名、审计、清理各用自己的账号。"
         "以能建账号的账号运行；每次 migrate 之后再运行一次"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--owner", required=True, metavar="NAME", help="数据表的所有者")
         parser.add_argument("--app", required=True, metavar="NAME", help="网页和工作进程的账号")
-        parser.add_argument("--notary", default="", metavar="NAME", help="公证进程的账号")
+        parser.add_argument("--notary", default="", metavar="NAME", help="签名进程（notary）的账号")
         parser.add_argument("--auditor", default="", metavar="NAME", help="核验留痕的账号，只读")
         parser.add_argument(
             "--keeper", default="", metavar="NAME", help="归档、清理、遮盖留痕的账号，由人使用"
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise CommandError(f"数据库拒绝，未作改动：{exc}") from None
         self.stdout.write(f"已设置，共 {len(lines)} 条；应用以 {roles.app} 连接")
         if not roles.notary:
-            self.stdout.write("没有公证账号：公证进程暂时只能以表的所有者连接，请补上 --notary")
+            self.stdout.write("没有签名账号：签名进程暂时只能以表的所有者连接，请补上 --notary")
         if not roles.keeper:
             self.stdout.write("没有清理账号：不能归档、清理、遮盖留痕，请补上 --keeper")
         for fault in guards.drift(connection):

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--end", type=int, metavar="INDEX",
-            help="到这个序号（不含）为止对账：导出时已确认到哪一条；默认到已公证的末尾",
+            help="到这个序号（不含）为止对账：导出时已确认到哪一条；默认到已签名的末尾",
         )  # fmt: skip
         how = parser.add_mutually_exclusive_group()
         how.add_argument(
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             raise CommandError(f"{sink}：从未外发过（FORWARD_ADDRESS 对吗？）", returncode=USAGE)
         sealed = leaves.signed()
         self.stdout.write(
-            f"{sink}：已公证 {sealed:,} 条，已发送 {row.sent:,} 条，"
+            f"{sink}：已签名 {sealed:,} 条，已发送 {row.sent:,} 条，"
             f"接收方的 TLS 端已读完 {row.acknowledged:,} 条（不等于已存盘），"
             f"还差 {max(sealed - row.acknowledged, 0):,} 条"
         )
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             end = sealed if options["end"] is None else options["end"]
             if not 0 <= options["start"] < end <= sealed:
                 raise CommandError(
-                    f"没有可对账的：从 {options['start']:,} 到 {end:,}，已公证 {sealed:,} 条",
+                    f"没有可对账的：从 {options['start']:,} 到 {end:,}，已签名 {sealed:,} 条",
                     returncode=USAGE,
                 )
             self._compare(options["received"], origin=origin, start=options["start"], end=end)

@@ -37,6 +37,7 @@ class Command(BaseCommand):
         if found["findings"]:
             raise CommandError("已恢复，但备份中的留痕核验有异常：先运行 verifyaudit 查明，再启动")
         self.stdout.write(
-            f"备份 {one.receipt.id} 已恢复。留痕签到第 {found['total']:,} 条；公证进程如拒绝"
-            "（smaller），须另起一册（TRAIL_ORIGIN）。账号已分开的，先运行 grantroles，再启动各进程"
+            f"备份 {one.receipt.id} 已恢复。留痕已签名到第 {found['total']:,} 条；"
+            "签名进程（notary）如拒绝（smaller），须另起一册（TRAIL_ORIGIN）。"
+            "账号已分开的，先运行 grantroles，再启动各进程"
         )

@@ -12,7 +12,10 @@ USAGE, REFUSED = 2, 3  # exit codes
 
 
 class Command(BaseCommand):
-    help = "公证：每秒把新的留痕排定次序、封入散列树并签名；全院只有一个在工作，多余的等候"
+    help = (
+        "给留痕签名（notary）：每秒把新的留痕排定次序、封入散列树并签名；"
+        "全院只有一个在工作，多余的等候"
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="封存现有的即结束")
@@ -32,7 +35,7 @@ class Command(BaseCommand):
         except (trail.NotConfigured, log_key.Unusable) as exc:
             raise CommandError(str(exc), returncode=USAGE) from None
         except running.Busy:
-            raise CommandError("另一个公证进程正在工作") from None
+            raise CommandError("另一个签名进程（notary）正在工作") from None
         except notary.Refused as exc:
             notary.note_refusal(exc, now=timezone.now())
             raise CommandError(

@@ -54,7 +54,7 @@ class Egress(Part):
     """Whom we may connect to; whether the merchant's addresses are among them."""
 
     name: ClassVar = "egress"
-    label: ClassVar = Words("出口名单", "egress list")
+    label: ClassVar = Words("外联白名单", "egress list")
     remedy: ClassVar = Words(
         "改正后台“微信商户”的接入地址；签名服务列入 EGRESS_ALLOW，见 docs/network.md",
         "mend the merchant's addresses; name a signing service in EGRESS_ALLOW (docs/network.md)",
@@ -70,7 +70,7 @@ class Egress(Part):
         urls = filter(None, (merchant.v2_base_url, merchant.v3_base_url, merchant.signer_url))
         if not all(egress.covers(url) for url in urls):
             said = Words(
-                "商户的接入地址不在名单中，不会连接",
+                "商户的接入地址不在白名单中，不会连接",
                 "an address of the merchant's is not on the list: it is not connected to",
             )
             raise degraded(said, self.remedy)

@@ -45,7 +45,7 @@ class Broker(Part):
 @dataclass(repr=False)
 class Notary(Part):
     name: ClassVar = "notary"
-    label: ClassVar = Words("留痕公证", "notary")
+    label: ClassVar = Words("留痕签名", "notary")
     silent: ClassVar = Verdict.DEGRADED
     remedy: ClassVar = Words(
         "检查 runnotary 进程及其日志；密钥和 TRAIL_ORIGIN 是否配置，见 docs/audit.md",

@@ -104,7 +104,7 @@ class Queue(Part):
                 raise degraded(Words("连不上", "unreachable"), self.remedy) from None
         if not told.get("aof_enabled"):
             said = Words(
-                "Redis 重启会丢失消息，恢复要等清扫",
+                "Redis 重启会丢失消息，要等定时巡检补发",
                 "a restart loses messages; the sweeper finds them",
             )
             raise degraded(said, self.remedy)
