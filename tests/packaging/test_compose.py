@@ -157,8 +157,12 @@ def test_what_it_is_filled_in_with_is_in_the_example():
 
 def test_every_image_of_somebody_elses_is_asked_for_by_digest():
     text = (DOCKER / "compose.yaml").read_text()
+    example = (DOCKER / "compose.env.example").read_text()
     for variable, hint in re.findall(r"\$\{(\w+_IMAGE):\?([^}]*)\}", text):
         assert hint.endswith("@sha256:…"), variable
+        assert f"# {hint}" in example, variable
+        # Whoever makes RabbitMQ's image builds it on Ubuntu and Alpine: it has no such tag.
+        assert not hint.startswith("rabbitmq:") or "bookworm" not in hint
     images = {one["image"] for one in compose()["services"].values()}
 
     assert {one for one in images if one and "@sha256:" not in one} == {"face-onboarding:1"}
