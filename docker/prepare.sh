@@ -6,7 +6,7 @@ set -eu
 umask 077
 name=${1:?docker/prepare.sh NAME [DIRECTORY]}
 place=${2:-$(dirname "$0")/secrets}
-APP=10001 SERVER=999 PROXY=101 # users inside the images; those of Debian's servers are all 999
+APP=10001 SERVER=999 PROXY=101 # users inside the images; database, broker and cache are each 999 in theirs
 mkdir -p "$place/keys" # what `manage.py create…key` makes
 chown "$APP:$APP" "$place/keys"
 chmod 711 "$place" # each file has its own reader
@@ -40,15 +40,23 @@ default_pass = $(cat password_broker)
 secret cache.conf "requirepass $(cat password_cache)
 "
 
-[ -s ca.key ] || openssl ecparam -name prime256v1 -genkey -noout -out ca.key
-[ -s ca.pem ] || openssl req -x509 -new -key ca.key -sha256 -days 3650 -out ca.pem \
-  -subj "/CN=face-onboarding inner authority" -addext "keyUsage=critical,keyCertSign,cRLSign"
+authority() { # its key is taken off the host, and has to be back for whatever it signs later
+  if [ -s ca.pem ] && [ ! -s ca.key ]; then
+    echo "有 ca.pem，没有 ca.key：先把 ca.key 放回 $place，再运行一次" \
+      "/ ca.key is not beside ca.pem: put it back into $place and run this again" >&2
+    exit 1
+  fi
+  [ -s ca.key ] || openssl ecparam -name prime256v1 -genkey -noout -out ca.key
+  [ -s ca.pem ] || openssl req -x509 -new -key ca.key -sha256 -days 3650 -out ca.pem \
+    -subj "/CN=face-onboarding inner authority" -addext "keyUsage=critical,keyCertSign,cRLSign"
+}
 certificate() { # FILE NAME
   [ ! -s "$1.pem" ] || return 0
+  authority
   openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"
   openssl req -new -key "$1.key" -subj "/CN=$2" |
     openssl x509 -req -sha256 -days 825 -CA ca.pem -CAkey ca.key -CAcreateserial -out "$1.pem" \
-      -extfile /dev/fd/3 3<<EXTENSIONS 2>/dev/null
+      -extfile /dev/fd/3 3<<EXTENSIONS
 subjectAltName=DNS:$2
 basicConstraints=critical,CA:false
 keyUsage=critical,digitalSignature
@@ -62,5 +70,5 @@ chown "$APP:$APP" secret_key audit_mac_key metrics_token password_* database_url
 chown "$SERVER:$SERVER" db.* broker.* cache.* password_postgres
 chown "$PROXY:$PROXY" proxy.*
 chmod 644 ca.pem
-chmod 600 ca.key
+[ ! -e ca.key ] || chmod 600 ca.key
 echo "已准备好：$place。把 ca.key 移到离线介质，所有文件另行备份"
