@@ -1,6 +1,7 @@
 """The units for a hospital without containers, as systemd itself reads them."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,26 +91,117 @@ def test_the_file_of_the_hospitals_choices_undoes_nothing_a_unit_sets():
         assert {name for name in ours if chosen.get(name, ours[name]) != ours[name]} == set(), unit
 
 
-def test_a_command_of_manage_has_what_the_units_have(tmp_path):
-    """As far as it goes without a systemd: what it is told to run, and with what."""
-    said = tmp_path / "said"
-    stub = tmp_path / "systemd-run"
-    stub.write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word" >> {said}; done\n')
-    stub.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "DATABASE": "database_url_admin", "WRITES": "/x"}
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """What `hospital-manage` sees of a host; what a systemd would be told to run is run."""
+    for name in ("etc/secrets", "new/app/docker", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    for account in ("app", "keeper"):
+        (tmp_path / f"etc/secrets/password_{account}").write_text("x")
+    script = (UNITS.parent / "hospital-manage.sh").read_text()
+    made = {
+        "hospital-manage": script.replace("/etc/hospital", str(tmp_path / "etc")),
+        "bin/systemd-run": f"""#!/bin/sh
+            : > {tmp_path}/told
+            while [ "$1" != -- ]; do echo "$1" >> {tmp_path}/told; shift; done
+            shift
+            export CREDENTIALS_DIRECTORY={tmp_path}/etc/secrets
+            case " $* " in *" grantroles "*) ;; *) CREDENTIALS_DIRECTORY=/credentials ;; esac
+            exec "$@"
+        """,
+        "bin/id": "#!/bin/sh\necho ${UID_OF:-10001}\n",
+        "new/app/docker/entrypoint.sh": """#!/bin/sh
+            pwd; umask; echo "$PATH $STATIC_ROOT $DATABASE_URL_FILE"
+            for word in "$@"; do echo "$word"; done
+        """,
+    }
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
 
-    subprocess.run([UNITS.parent / "hospital-manage.sh", "restore", "a b"], env=env, check=True)
 
-    words = said.read_text().splitlines()
+def managed(host: Path, *words: str, **env: str) -> tuple[list[str], list[str]]:
+    """Return what systemd is told, and what the program's entry point is given."""
+    env = {"PATH": f"{host}/bin:/usr/bin:/bin", "RELEASE": f"{host}/new", **env}
+    ran = subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$0" "$@"', host / "hospital-manage", *words],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return (host / "told").read_text().splitlines(), ran.stdout.splitlines()
+
+
+def test_a_command_of_manage_has_what_the_units_have(host):
+    told, given = managed(host, "restore", "a b", DATABASE="database_url_admin", WRITES="/x")
+
     web = (UNITS / "hospital-web.service").read_text()
     loaded = {line for line in web.splitlines() if line.startswith("LoadCredential=")}
     names = {line.split("=")[1].split(":")[0] for line in loaded}
-    told = [word for word in words if word.startswith("--property=LoadCredential=")]
-    assert {word.split("=")[2].split(":")[0] for word in told} == names
-    assert any(word.endswith("secrets/database_url_admin") for word in told)
-    assert "--property=ReadWritePaths=/x" in words
-    assert words[-3:] == ["manage", "restore", "a b"]
-    assert all(name in said.read_text() for name in names)
+    words = [word for word in told if word.startswith("--property=LoadCredential=")]
+    assert {word.split("=")[2].split(":")[0] for word in words} == names
+    assert any(word.endswith("secrets/database_url_admin") for word in words)
+    assert "--property=ReadWritePaths=/x" in told
+    assert "--property=StateDirectory=hospital ledger hospital-backups" in told
+    assert given[2].endswith(" /credentials/database_url")
+    assert given[3:] == ["manage", "restore", "a b"]
+
+
+def test_a_command_of_manage_is_one_of_the_release_it_is_asked_of(host):
+    """Of the new one, beside the one that serves: whose place is in the drop-in and comes first."""
+    served = {"PATH": f"{host}/bin:/opt/hospital/venv/bin:/usr/bin:/bin"}
+    _, given = managed(host, "migrate", **served)
+
+    assert given[0] == f"{host}/new/app"
+    assert given[2].startswith(f"{host}/new/venv/bin:/usr/bin:/bin {host}/new/static ")
+    script = (UNITS.parent / "hospital-manage.sh").read_text()
+    assert "${RELEASE:-/opt/hospital}" in script
+    run_by_systemd = script.split("given='")[1].split("'\n")[0]
+    assert not re.search(r"\$[{$]", run_by_systemd)  # which it fills in, or halves
+
+
+@pytest.mark.parametrize(
+    ("account", "directories", "mask"),
+    [
+        ("hospital", "hospital ledger hospital-backups", "0077"),
+        ("hospital-notary", "hospital-notary", "0077"),
+        ("root", None, "0022"),  # the files for browsers, which the web has to read
+    ],
+)
+def test_nobody_is_given_the_directories_of_those_who_serve(host, account, directories, mask):
+    told, given = managed(
+        host, "collectstatic", AS=account, UID_OF="0" if account == "root" else "10001"
+    )
+
+    asked = "--property=StateDirectory="
+    found = [word.removeprefix(asked) for word in told if word.startswith(asked)]
+    assert found == ([directories] if directories else [])
+    assert f"--uid={account}" in told
+    assert given[1] == mask
+
+
+def test_the_accounts_of_the_database_get_the_passwords_that_are_there(host):
+    told, given = managed(host, "grantroles", "--app", "hospital_app")
+
+    words = {word for word in told if "password_" in word}
+    held = host / "etc/secrets"
+    assert words == {
+        f"--property=LoadCredential=password_{one}:{held}/password_{one}"
+        for one in ("app", "keeper")
+    }
+    assert given[4:] == [
+        "grantroles",
+        "--keeper-password-file",
+        f"{held}/password_keeper",
+        "--app-password-file",
+        f"{held}/password_app",
+        "--app",
+        "hospital_app",
+    ]
+    told, given = managed(host, "verifyaudit")
+    assert not [word for word in [*told, *given] if "password_" in word]
 
 
 def test_a_unit_has_as_much_time_and_room_as_its_service_in_a_container():
