@@ -11,7 +11,7 @@ from tests.hospital.test_settings import names_read
 from tests.level3 import environment as level3
 from tests.packaging.engine import CHOSEN, DOCKER, ROOT, compose, environment_of
 
-FILES = ("compose.yaml", "compose.demo.yaml")
+FILES = ("compose.yaml", "compose.demo.yaml", "compose.witness.yaml")
 SERVICES = [
     pytest.param(name, service, id=f"{file}-{name}")
     for file in FILES
@@ -85,12 +85,43 @@ def test_the_servers_are_out_of_reach_and_the_web_has_no_way_out():
     assert not on["witness"] & on["db"]
 
 
-def test_the_witness_is_told_nothing():
-    witness = compose()["services"]["witness"]
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.witness.yaml"])
+def test_the_witness_is_told_nothing(file):
+    witness = compose(file)["services"]["witness"]
 
     assert "secrets" not in witness
     assert "env_file" not in witness
     assert set(witness["environment"]) == {"LOG_VERIFIER"}
+
+
+def test_the_witness_elsewhere_is_the_one_here_and_can_be_reached():
+    """By a proxy on its own host: a network that is internal publishes no port."""
+    one = {"LOG_VERIFIER": "log", "WITNESS_NAME": "name"}
+    there = compose("compose.witness.yaml", **one)
+    here, witness = compose(**one)["services"]["witness"], there["services"]["witness"]
+
+    assert set(there["services"]) == {"witness"}
+    assert witness["ports"] == ["127.0.0.1:8100:8100"]
+    assert "networks" not in {*there, *witness}
+    ours = {"build", "init", "ports", "networks"}
+    assert {key: here[key] for key in {*here} - ours} == {
+        key: witness[key] for key in {*witness} - ours
+    }
+
+
+def test_the_witness_elsewhere_asks_for_nothing_of_the_hospitals():
+    text = (DOCKER / "compose.witness.yaml").read_text()
+    asked = set(re.findall(r"\$\{(\w+):\?", text))
+
+    assert asked == {"BASE_IMAGE", "LOG_VERIFIER", "WITNESS_NAME"}
+    assert set(re.findall(r"\$\{(\w+)", text)) == asked | {"HOSPITAL_IMAGE"}
+
+
+def test_how_many_proxies_there_are_is_for_the_hospital_to_say():
+    def counted(**values: str) -> str:
+        return str(compose(**values)["services"]["web"]["environment"]["TRUSTED_PROXIES"])
+
+    assert (counted(), counted(TRUSTED_PROXIES="2")) == ("1", "2")
 
 
 def test_single_keys_are_with_single_processes():
