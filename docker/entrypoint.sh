@@ -7,9 +7,11 @@ case $role in
 web) # GRANIAN_HOST, GRANIAN_PORT and GRANIAN_WORKERS are its own variables
   exec granian --interface wsgi --blocking-threads "${WEB_THREADS:-64}" --no-ws \
     --log-level warning hospital.wsgi:application "$@" ;;
-worker)
+worker) # a thread keeps its connection while WeChat is asked: 32 of them, and what looks after them
+  threads=${WORKER_THREADS:-32}
+  export DATABASE_POOL="${DATABASE_POOL:-$((threads + 8))}"
   exec celery -q -A hospital.celery:app worker --pool threads \
-    --concurrency "${WORKER_THREADS:-32}" --loglevel WARNING "$@" ;;
+    --concurrency "$threads" --loglevel WARNING "$@" ;;
 beat) exec celery -q -A hospital.celery:app beat --loglevel WARNING --pidfile= "$@" ;;
 notary) exec python manage.py runnotary "$@" ;;
 forwarder) exec python manage.py runforwarder "$@" ;;

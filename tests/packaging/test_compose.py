@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,45 @@ def test_the_witness_is_told_nothing(file):
     assert "secrets" not in witness
     assert "env_file" not in witness
     assert set(witness["environment"]) == {"LOG_VERIFIER"}
+
+
+def test_the_database_takes_every_connection_that_may_be_opened():
+    """By two webs, as an upgrade has them that nobody notices; locks, exports, commands besides."""
+    services = compose()["services"]
+    [most] = [one for one in services["db"]["command"] if one.startswith("-cmax_connections=")]
+    counted = {"web": 2, "worker": 1, "beat": 1, "notary": 1, "forwarder": 1}
+    pools = sum(pool_of(name) * count for name, count in counted.items())
+
+    asked = {name for name, one in services.items() if "migrate" in one.get("depends_on", {})}
+    assert asked == set(counted)
+    assert pools + 20 <= int(most.partition("=")[2]) - 3  # which are its superuser's
+
+
+@pytest.mark.parametrize(
+    ("chosen", "pool"),
+    [
+        ({}, 40),
+        ({"WORKER_THREADS": "64"}, 72),
+        ({"WORKER_THREADS": "8", "DATABASE_POOL": "12"}, 12),
+    ],
+)
+def test_a_worker_has_a_connection_for_each_of_its_threads(chosen, pool):
+    assert pool_of("worker", **chosen) == pool
+
+
+def pool_of(name: str, **chosen: str) -> int:
+    """Return `DATABASE_POOL` as the entry point hands it to a process."""
+    with tempfile.TemporaryDirectory() as place:
+        for program in ("celery", "granian", "python"):
+            path = Path(place) / program
+            path.write_text("#!/bin/sh\necho ${DATABASE_POOL:-20}\n")
+            path.chmod(0o755)
+        [role] = compose()["services"][name]["command"]
+        env = {"PATH": f"{place}:/usr/bin:/bin", **chosen}
+        ran = subprocess.run(
+            [DOCKER / "entrypoint.sh", role], env=env, check=True, capture_output=True
+        )
+    return int(ran.stdout)
 
 
 def test_the_witness_elsewhere_is_the_one_here_and_can_be_reached():
