@@ -14,7 +14,7 @@ from typing import Final
 
 import django
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+from django.core.management import execute_from_command_line, load_command_class
 
 from hospital.audit import undone
 from hospital.operations import telling
@@ -23,6 +23,8 @@ from hospital.operations.verdicts import Finding, Verdict, Words
 _SETTINGS: Final = Path(__file__).resolve().parents[1] / "settings.py"
 _QUOTED: Final = re.compile(r'"([A-Z][A-Z0-9_]+)"')
 _NAMED: Final = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+# For people on machines of their own, where there are no settings, and which need none.
+_ALONE: Final = ("createbackupkey",)
 _LABEL: Final = Words("配置", "settings")
 _REMEDY: Final = Words(
     "对照 docs/configuration.md 和 docker/env.example 改正，再运行一次",
@@ -58,6 +60,9 @@ def examine(argv: Sequence[str]) -> None:
 
 def carry_out(argv: Sequence[str]) -> None:
     """Carry a command out; what it recorded and undid as it failed is on record all the same."""
+    if argv[1:2] and argv[1] in _ALONE:
+        load_command_class("hospital", argv[1]).run_from_argv(list(argv))
+        return
     with undone.watched() as acts:
         try:
             execute_from_command_line(list(argv))

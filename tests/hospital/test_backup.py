@@ -5,6 +5,8 @@ import io
 import os
 import re
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +39,7 @@ from hospital.compliance.looks import running
 from hospital.compliance.seen import State
 from tests import signing_in
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "张三丰"
 
 
@@ -110,6 +113,19 @@ def test_a_key_is_for_its_owner_alone_and_replaces_none(tmp_path):
     path.chmod(0o640)
     with pytest.raises(identities.Unusable, match="他人可读"):
         identities.load(path)
+
+
+def test_a_key_is_made_on_a_machine_that_has_no_settings(tmp_path):
+    made = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "createbackupkey", tmp_path / "own.key"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() == identities.public(identities.load(tmp_path / "own.key"))
 
 
 def test_with_a_key_of_each_group_it_is_whole(made, keys):
