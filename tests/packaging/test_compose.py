@@ -177,6 +177,23 @@ def test_single_keys_are_with_single_processes():
     assert holders("proxy.key") == {"proxy"}
 
 
+def test_the_worker_reads_the_anchors_and_only_the_notary_writes_them():
+    services = compose()["services"]
+    notary, worker = services["notary"], services["worker"]
+    name, place = notary["volumes"][0].split(":")
+
+    assert worker["environment"]["ANCHOR_FILE"] == notary["environment"]["ANCHOR_FILE"]
+    assert notary["environment"]["ANCHOR_FILE"].startswith(f"{place}/")
+    held = {
+        key: volume
+        for key, one in services.items()
+        for volume in one.get("volumes", [])
+        if volume.startswith(f"{name}:")
+    }
+    assert held.pop("notary") == f"{name}:{place}"
+    assert held == dict.fromkeys(("worker", "manage"), f"{name}:{place}:ro")
+
+
 def test_every_secret_is_made_by_somebody_and_used():
     found = compose()
     used = {
