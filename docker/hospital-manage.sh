@@ -4,13 +4,13 @@
 #   AS        the account; hospital-notary for createlogkey, root for collectstatic
 #   DATABASE  the secret with the database's URL; database_url_admin to migrate, grant and restore
 #   WRITES    a directory it may write to, besides its own; where keys are made
-#   RELEASE   where the program is; beside the one that serves, while an upgrade is prepared
+#   PLACE     where the program is; beside the one that serves, while an upgrade is prepared
 # grantroles is given the passwords that lie beside the other secrets: password_app and so on.
 set -eu
 [ $# -gt 0 ] || { echo "hospital-manage COMMAND [ARGUMENT…]" >&2; exit 64; }
 secrets=/etc/hospital/secrets
 # No braces around a name in it, which systemd would fill in. What the sandbox's drop-in sets as
-# well is set here, after it: the release's place, and a mask that lets others read what root makes.
+# well is set here, after it: the program's place, and a mask that lets others read what root makes.
 given='for name in secret_key audit_mac_key metrics_token broker_url cache_url database_url; do
   export "$(echo "$name" | tr a-z A-Z)_FILE=$CREDENTIALS_DIRECTORY/$name"
 done
@@ -32,7 +32,7 @@ if [ "$1" = grantroles ]; then
   done
 fi
 keys=/etc/hospital/keys
-set -- -- sh -c "$given" "${RELEASE:-/opt/hospital}" "$@"
+set -- -- sh -c "$given" "${PLACE:-/opt/hospital}" "$@"
 case ${AS:-hospital} in
 hospital-notary)
   state="hospital-notary"

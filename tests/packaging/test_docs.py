@@ -17,9 +17,12 @@ SOURCES = [
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".html", ".yaml", ".sh", ".service"}
 ]
+PRODUCTION = (ROOT / "docs" / "production.md").read_text()
 MAKES = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-MANAGE = re.compile(r"(?:manage\.py|hospital-manage|--rm manage) ([a-z]+)\b(?!…)([^\n`|)）]*)")
-RUN = re.compile(r"docker compose run --rm ((?:-v \S+ |-e \S+ )*)([a-z-]+)([^\n`(）)&]*)")
+MANAGE = re.compile(
+    r"(?:manage\.py|hospital-manage|--rm (?:-T )?manage) ([a-z]+)\b(?!…)([^\n`|)）]*)"
+)
+RUN = re.compile(r"docker compose run --rm ((?:-T |-v \S+ |-e \S+ )*)([a-z-]+)([^\n`(）)&]*)")
 
 
 def pages():
@@ -83,6 +86,17 @@ def test_what_compose_is_to_run_is_a_service_that_has_what_it_needs(path):
                 assert "root_key" in services[name]["secrets"]
             if words[0] in {"restore", "drillrestore", "backup", "migrate"}:
                 assert "database_url_admin" in services[name]["secrets"], name
+
+
+@pytest.mark.parametrize("path", pages())
+def test_an_account_of_the_database_is_one_its_command_can_be(path):
+    text = path.read_text()
+    held = set(compose()["services"]["manage"]["secrets"])
+    kept = re.search(r"^Secrets go to .*?^$", PRODUCTION, re.DOTALL | re.MULTILINE)
+    assert kept
+
+    assert set(re.findall(r"DATABASE_ACCOUNT=(\w+)", text)) <= held
+    assert set(re.findall(r"\bDATABASE=(\w+)", text)) <= set(re.findall(r"`(\w+)`", kept[0]))
 
 
 @pytest.mark.parametrize("path", pages())

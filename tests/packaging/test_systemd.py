@@ -65,6 +65,17 @@ def test_each_process_has_its_own_keys_only():
     assert "/etc/hospital/secrets" not in texts["witness"]
 
 
+def test_the_worker_reads_a_copy_of_the_anchors_where_it_may():
+    worker, notary = (
+        (UNITS / f"hospital-{name}.service").read_text() for name in ("worker", "notary")
+    )
+    page = (UNITS.parents[1] / "docs" / "production.md").read_text()
+    [copy] = re.findall(r"ANCHOR_FILE=(/var/lib/hospital/\S+)", worker)
+    [own] = re.findall(r"ANCHOR_FILE=(/var/lib/hospital-notary/\S+)", notary)
+
+    assert f"install -o hospital -m 600 {own} {copy}" in page
+
+
 def test_no_secret_is_written_into_a_unit():
     for unit in UNITS.glob("*.service"):
         for line in unit.read_text().splitlines():
@@ -123,7 +134,7 @@ def host(tmp_path: Path) -> Path:
 
 def managed(host: Path, *words: str, **env: str) -> tuple[list[str], list[str]]:
     """Return what systemd is told, and what the program's entry point is given."""
-    env = {"PATH": f"{host}/bin:/usr/bin:/bin", "RELEASE": f"{host}/new", **env}
+    env = {"PATH": f"{host}/bin:/usr/bin:/bin", "PLACE": f"{host}/new", **env}
     ran = subprocess.run(
         ["sh", "-c", 'umask 077; exec "$0" "$@"', host / "hospital-manage", *words],
         env=env,
@@ -157,7 +168,7 @@ def test_a_command_of_manage_is_one_of_the_release_it_is_asked_of(host):
     assert given[0] == f"{host}/new/app"
     assert given[2].startswith(f"{host}/new/venv/bin:/usr/bin:/bin {host}/new/static ")
     script = (UNITS.parent / "hospital-manage.sh").read_text()
-    assert "${RELEASE:-/opt/hospital}" in script
+    assert "${PLACE:-/opt/hospital}" in script
     run_by_systemd = script.split("given='")[1].split("'\n")[0]
     assert not re.search(r"\$[{$]", run_by_systemd)  # which it fills in, or halves
 
