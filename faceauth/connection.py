@@ -59,16 +59,19 @@ _lock = threading.Lock()
 
 
 def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], C]) -> C:
-    # A replaced client is left to finish what other threads ask of it.
     key = (merchant.pk, merchant.changed_at)
     with _lock:
         if key not in clients:
             try:
-                clients[key] = make(Merchant.objects.get(pk=merchant.pk))  # all of it
+                made = make(Merchant.objects.get(pk=merchant.pk))  # all of it
             except (ValueError, OSError, pem.Unfit) as exc:  # a file that holds no such key
                 fact = type(exc).__name__
                 log.error("merchant_unusable", merchant=str(merchant.pk), fact=fact)  # noqa: TRY400
                 raise NotConfigured from None
+            # A replaced client is left to finish what other threads ask of it, and goes with them.
+            for replaced in [one for one in clients if one[0] == merchant.pk]:
+                del clients[replaced]
+            clients[key] = made
         return clients[key]
 
 

@@ -49,8 +49,8 @@ def holding(session: FaceSession, *, clock: Callable[[], datetime]) -> Iterator[
     """Keep a claimed session ours until the block is done."""
     held = _Held(session.pk, session.attempts, clock(), session.due_at)
     with _lock:
-        _leases[id(held)] = held
         _see_to_thread(clock)
+        _leases[id(held)] = held
     try:
         yield
     finally:
@@ -76,8 +76,8 @@ def renew(*, at: datetime) -> None:
 def _see_to_thread(clock: Callable[[], datetime]) -> None:
     global _renewing  # noqa: PLW0603 (one thread a process)
     if _renewing != os.getpid():
-        _renewing = os.getpid()
         threading.Thread(target=_renew_for_ever, args=(clock,), name="leases", daemon=True).start()
+        _renewing = os.getpid()  # not before: one that could not start is tried again
 
 
 def _renew_for_ever(clock: Callable[[], datetime]) -> None:

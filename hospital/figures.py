@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 
 PERIOD: Final = 5.0  # seconds between two additions
 _PREFIX: Final = "figures:"
-_UNREACHABLE: Final = (OSError, RedisError, DatabaseError)
+# ValueError: what could not be added is not there to be counted up, says a table one can only read.
+UNREACHABLE: Final = (OSError, RedisError, DatabaseError, ValueError)
 
 _lock: Final = threading.Lock()
 _counted: Final[Counter[str]] = Counter()
@@ -56,14 +57,28 @@ def flush() -> None:
         _counted.clear()
         _marked.clear()
     try:
-        for name, seconds in marked.items():
-            cache.set(f"{_PREFIX}mark:{name}", 1, seconds)
+        for name in list(marked):
+            cache.set(f"{_PREFIX}mark:{name}", 1, marked[name])
+            del marked[name]
         for name in list(counted):
-            _add(_PREFIX + name, counted[name])
+            add_at_once(_PREFIX + name, counted[name])
             del counted[name]
-    except _UNREACHABLE:
+    except UNREACHABLE:
         with _lock:
             _counted.update(counted)
+            _marked.update({**marked, **_marked})  # what was said since is newer
+
+
+def add_at_once(key: str, delta: int) -> None:
+    """
+    Add to a sum of all processes, by its whole name in the cache.
+
+    :raises UNREACHABLE: a cache that is away, or can be read and not written
+    """
+    # Not what incr makes of it: in a table it would be forgotten after five minutes.
+    cache.add(key, 0, timeout=None)
+    cache.incr(key, delta)
+    cache.touch(key, timeout=None)
 
 
 def begin() -> None:
@@ -76,13 +91,6 @@ def end() -> None:
     """Add what is left, and no more."""
     _ended.set()
     flush()
-
-
-def _add(key: str, delta: int) -> None:
-    # Not what incr makes of it: in a table it would be forgotten after five minutes.
-    cache.add(key, 0, timeout=None)
-    cache.incr(key, delta)
-    cache.touch(key, timeout=None)
 
 
 def _go_on() -> None:

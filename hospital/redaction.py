@@ -1,5 +1,6 @@
 """What a log line may say of an exception: which kinds, and where; never its message."""
 
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 def frames_only(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
     """Log processor: an exception becomes its types and frames, never its message."""
     info = event.pop("exc_info", None)
+    info = sys.exc_info() if info is True else info  # as structlog's `exception` has it
     exception = info[1] if isinstance(info, tuple) else info
     if isinstance(exception, BaseException):
         event["exception"] = [type(exc).__name__ for exc in _chain(exception)]

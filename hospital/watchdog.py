@@ -24,13 +24,12 @@ from celery import bootsteps, signals
 from celery.worker import state
 from django.apps import apps
 from django.conf import settings
-from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from hospital import begun_anew
+from hospital import begun_anew, figures
 from hospital.leaderless import Taker
 
 LOOK: Final = 1.0  # seconds between two looks
@@ -227,6 +226,5 @@ def _due() -> int:
 
 
 def _count() -> None:
-    with suppress(DatabaseError, OSError, RedisError):
-        cache.add(RESTARTS, 0, timeout=None)
-        cache.incr(RESTARTS)
+    with suppress(*figures.UNREACHABLE):
+        figures.add_at_once(RESTARTS, 1)

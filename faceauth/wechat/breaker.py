@@ -18,6 +18,7 @@ SHAKY = 30.0  # seconds after a failure of the network in which another host is 
 
 _DEAD = frozenset({"unreachable", "timeout", "network", "http_5xx"})
 _NETWORK = frozenset({"unreachable", "timeout", "network"})
+_OURS = frozenset({"busy", "egress"})  # nobody was asked, so that nothing is known
 
 
 class Breaker:
@@ -60,7 +61,7 @@ class Breaker:
         except WeChatError as exc:
             if exc.fact in _DEAD:
                 self._note_failure(exc.fact)
-            else:
+            elif exc.fact not in _OURS:
                 self._note_answer()
             raise
         self._note_answer()

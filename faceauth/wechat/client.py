@@ -24,7 +24,7 @@ PAYAPP = "https://payapp.weixin.qq.com"
 API = "https://api.mch.weixin.qq.com"
 
 AUTHINFO_BUDGET = 7.0  # seconds; somebody stands before the terminal
-IDENTITY_BUDGET = 20.0  # seconds; less than a worker's lease on the session
+IDENTITY_BUDGET = 20.0  # seconds; well within what a worker may hold a session (`leases.LONGEST`)
 
 Transport = httpx.BaseTransport | httpx.AsyncBaseTransport
 

@@ -38,6 +38,21 @@ def test_who_is_quick_costs_no_statement(session, now, django_assert_num_queries
         leases.renew(at=now + leases.EVERY - MOMENT)
 
 
+def test_a_thread_that_could_not_start_is_tried_again(session, now, monkeypatch):
+    monkeypatch.setattr(leases, "_renewing", None)
+    monkeypatch.setattr(leases.threading.Thread, "start", no_room)
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError), leases.holding(session, clock=lambda: now):
+            pass
+
+    assert not leases._leases
+
+
+def no_room(_thread):
+    raise RuntimeError("can't start new thread")
+
+
 def test_what_is_no_longer_held_runs_out(session, now):
     with leases.holding(session, clock=lambda: now):
         pass

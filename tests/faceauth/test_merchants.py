@@ -185,6 +185,18 @@ def test_the_web_cannot_open_what_it_took(uploaded):
         connection.identity_client(uploaded)
 
 
+def test_the_keys_of_before_a_change_are_not_kept(uploaded, as_worker):
+    as_worker()
+    before = connection.identity_client(uploaded)
+    assert connection.identity_client(uploaded) is before
+
+    Merchant.objects.update(changed_at=timezone.now())
+    uploaded.refresh_from_db()
+    assert connection.identity_client(uploaded) is not before
+
+    assert before not in connection._identity.values()
+
+
 def test_a_key_does_not_open_in_another_slot(uploaded, as_worker):
     as_worker()
     uploaded.apiv2_key = uploaded.apiv3_key

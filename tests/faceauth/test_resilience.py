@@ -238,6 +238,17 @@ def test_a_full_pool_says_nothing_of_the_host():
     assert not breaker.is_shaky
 
 
+def test_a_full_pool_does_not_make_a_dead_host_alive():
+    breaker = Breaker()
+
+    for _ in range(FAILURES - 1):
+        fail(breaker, "timeout")
+        fail(breaker, "busy")
+    fail(breaker, "timeout")
+
+    assert is_shut(breaker)
+
+
 # the time it takes
 
 
