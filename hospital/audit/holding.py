@@ -57,6 +57,8 @@ class AdvisoryLock:
             return False
 
     def release(self) -> None:
+        if self._connection.connection is None:  # who waited has none, and would make one for it
+            return
         with suppress(Error):
             self._ask("SELECT pg_advisory_unlock(%s)")
         self._connection.close()

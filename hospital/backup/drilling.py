@@ -21,7 +21,13 @@ def drill(one: Source, *, told: Told) -> dict[str, Any]:
     Restore it, look at what came of it, drop that; return it, with `seconds`. Both ends are told.
 
     :raises Refused, Trouble, Damaged, WrongIdentity: it could not be restored, as the trail says
+    :raises AtWork: another drill is at it
     """
+    with restoring.alone("drill", "另一次恢复演练正在进行"):
+        return _drilled(one, told=told)
+
+
+def _drilled(one: Source, *, told: Told) -> dict[str, Any]:
     ours, began = grounds(), time.monotonic()
     try:
         for ground in ours.values():

@@ -6,7 +6,8 @@ What is served stays as it was until the last moment, and for the length of two 
 nothing to serve. Killed at any moment, run again: it begins anew, or ends.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,18 +98,29 @@ def restore(one: Source, *, replace: bool, at: datetime, told: Told) -> dict[str
     :raises Refused: and nothing has changed
     :raises Trouble, Damaged, OSError: what is served has not changed; run it again
     """
-    lock = LockFile(settings.VAR_DIR / "restore.lock")
-    if not lock.take():
-        raise AtWork("另一个恢复正在进行")
-    try:
+    with alone("restore", "另一个恢复正在进行"):
         ours = grounds()
         approved = _demand_place(one, ours, replace=replace, at=at)
         manifests = examined(one, ours, told=told)
         found = loaded(one, ours, manifests, SCRATCH, told=told, note=_noted(one, approved))
         before = _swap(ours, f"{_BEFORE}{at:%Y%m%d%H%M%S}", told=told)
+    return {**found, "before": before}
+
+
+@contextmanager
+def alone(kind: str, refusal: str) -> Iterator[None]:
+    """
+    Let no other of its kind begin here meanwhile: it would drop what this one is loading.
+
+    :raises AtWork: one is at it, says `refusal`
+    """
+    lock = LockFile(settings.VAR_DIR / f"{kind}.lock")
+    if not lock.take():
+        raise AtWork(refusal)
+    try:
+        yield
     finally:
         lock.release()
-    return {**found, "before": before}
 
 
 def examined(one: Source, ours: Mapping[str, Ground], *, told: Told) -> dict[str, dict[str, Any]]:

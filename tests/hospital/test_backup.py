@@ -24,6 +24,7 @@ from hospital.audit.models import Event
 from hospital.audit.recording import SYSTEM, record
 from hospital.backup import (
     checks,
+    drilling,
     envelopes,
     fitting,
     identities,
@@ -362,3 +363,13 @@ def test_who_breaks_a_restore_off_leaves_nothing_of_it_there(settings, tmp_path)
         restoring.loaded(None, {"data": Place()}, {}, "_new", note={}, told=told)
 
     assert there == set()
+
+
+def test_two_drills_at_once_would_drop_what_the_other_is_loading(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+
+    with restoring.alone("drill", "在进行"), pytest.raises(restoring.AtWork, match="在进行"):
+        drilling.drill(None, told=print)
+
+    with restoring.alone("drill", "在进行"):
+        pass

@@ -72,12 +72,14 @@ def test_a_lock_is_held_past_pool_and_pooler(pooled):
 
 
 @pytest.mark.postgresql
-def test_who_does_not_get_a_lock_keeps_no_session(pooled):
+def test_who_does_not_get_a_lock_keeps_no_session(pooled, monkeypatch):
     first, second = AdvisoryLock("direct"), AdvisoryLock("direct")
     assert first.take()
     try:
         assert not second.take()
 
         assert second._connection.connection is None
+        monkeypatch.setattr(second._connection, "connect", None)  # nor makes one to give it back
+        second.release()
     finally:
         first.release()

@@ -151,7 +151,8 @@ class PostgreSQL:
         with self._maintenance() as server:
             found = server.execute(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = %s AND pid <> pg_backend_pid()",
+                " WHERE datname = %s AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'",  # a vacuum is in nobody's way
                 [name],
             ).fetchone()
             return int(found[0]) if found else 0
