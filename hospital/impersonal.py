@@ -7,7 +7,6 @@ _KEY: Final = "密钥材料，已封装或已封存，不含个人信息"
 _PUBLIC: Final = "公开的密钥、证书或编号"
 _HASH: Final = "散列值或签名"
 _COUNTS: Final = "只有数量和代码"
-_EMPTY: Final = "第三方程序的表，本系统不写入"
 
 # fmt: off
 IMPERSONAL: Final[dict[str, str]] = {

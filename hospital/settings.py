@@ -39,7 +39,6 @@ HOLIDAYS = frozenset(map(date.fromisoformat, env.list("HOLIDAYS", default=[])))
 WORKDAYS = frozenset(map(date.fromisoformat, env.list("WORKDAYS", default=[])))
 
 SECRET_KEY = env("SECRET_KEY")
-# Those of before: second factors are sealed under one of them until they are bound anew.
 DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -427,12 +426,15 @@ HIS_CA_FILE = env("HIS_CA_FILE", default="")
 # Seconds for one patient; a worker has each for half a minute.
 HIS_TIMEOUT = min(env.float("HIS_TIMEOUT", default=10), 20)
 
+# In this time what a request or a task has read is written back, or never: it waits for nothing
+# longer than that (WeChat and the HIS 20 s, a connection 10 s). Celery stops none of its threads.
+IN_HAND_SECONDS = 60
+
 # The broker only wakes workers; what is to be done is in the database.
 CELERY_BROKER_URL = env("BROKER_URL", default="filesystem://")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True  # bounded: the session row counts attempts
-CELERY_TASK_TIME_LIMIT = 60  # seconds
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
@@ -515,8 +517,14 @@ WATCHDOG_DUE = env.float("WATCHDOG_DUE", default=10)  # seconds a session is due
 CELERY_BEAT_SCHEDULER = "hospital.beating:OneOfMany"
 # Seconds for which a beat may reach no broker before it lets another try.
 BEAT_PATIENCE = env.float("BEAT_PATIENCE", default=15)
+# What nobody took is out of date when it is sent again; but hosts' clocks are seconds apart.
+EXPIRES_AT_LEAST = 10.0
 CELERY_BEAT_SCHEDULE = {
-    name: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    name: {
+        "task": task,
+        "schedule": seconds,
+        "options": {"expires": max(seconds, EXPIRES_AT_LEAST)},
+    }
     for name, task, seconds in (
         ("wake-due-sessions", "faceauth.tasks.wake_due", 1.0),
         ("expire-sessions", "faceauth.tasks.expire", 30.0),
@@ -546,7 +554,7 @@ if HIS_FHIR_URL:
     CELERY_BEAT_SCHEDULE["send-handoffs"] = {
         "task": "hospital.his.tasks.send_due",
         "schedule": 5.0,
-        "options": {"expires": 5.0},
+        "options": {"expires": EXPIRES_AT_LEAST},
     }
 CELERY_BEAT_SCHEDULE["stop-dormant-accounts"] = {
     "task": "hospital.accounts.tasks.stop_dormant",

@@ -20,7 +20,7 @@ logger = structlog.get_logger(__name__)
 
 
 # It takes longer than a broker waits for an answer, and must not be begun again meanwhile.
-@shared_task(acks_late=False, time_limit=4 * HOURS)
+@shared_task(acks_late=False)
 def verify_nightly() -> None:
     now = timezone.now()
     nightly.verify(at=now, is_full=timezone.localtime(now).isoweekday() == SUNDAY)
@@ -32,13 +32,14 @@ def watch() -> None:
     flood.flush(at=timezone.now())
 
 
-@shared_task(time_limit=HOURS)
+# So does the first week of a busy trail.
+@shared_task(acks_late=False)
 def analyse() -> None:
     analysis.make_due(at=timezone.now())
 
 
 # Verifying archives takes minutes; what is lost with a worker the next turn does.
-@shared_task(acks_late=False, time_limit=4 * HOURS)
+@shared_task(acks_late=False)
 def attend_to_proposals() -> None:
     """Close what came to nothing, and do what was approved where no other account has to."""
     now, hold = timezone.now(), holding.hold(settings.VAR_DIR, of="keeping")
@@ -60,7 +61,7 @@ def _name(left: Iterable[Proposal]) -> None:
 
 
 # As long as it takes; a worker that is gone is noticed by its lease, not by the broker.
-@shared_task(acks_late=False, time_limit=4 * HOURS, throws=(making.LeaseLost,))
+@shared_task(acks_late=False, throws=(making.LeaseLost,))
 def export(*, export_id: str) -> None:
     making.make(UUID(export_id), clock=timezone.now)
 

@@ -13,7 +13,7 @@ HOURS = 3_600
 
 
 # As long as it takes; a worker that is gone is noticed by its lease, not by the broker.
-@shared_task(acks_late=False, time_limit=4 * HOURS, throws=(sweeping.LeaseLost,))
+@shared_task(acks_late=False, throws=(sweeping.LeaseLost,))
 def sweep_retention() -> None:
     holding.end_past(at=timezone.now())
     with suppress(sweeping.Busy):
@@ -42,7 +42,7 @@ def attend_to_incidents() -> None:
 
 
 # As long as it takes, like a sweep.
-@shared_task(acks_late=False, time_limit=4 * HOURS)
+@shared_task(acks_late=False)
 def find_affected(*, inquiry_id: str) -> None:
     affected.find(UUID(inquiry_id), clock=timezone.now)
 

@@ -160,7 +160,7 @@ def _set_up(url: str) -> None:
 
     from tests import new_place  # noqa: PLC0415
 
-    settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.IN_HAND_SECONDS = 0
     new_place.build()
 
 

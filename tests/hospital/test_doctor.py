@@ -178,7 +178,8 @@ def test_a_schema_that_is_behind_is_broken(db, monkeypatch):
     [
         (0.1, 1.0, None),
         (0.1, None, None),
-        (6.0, None, Verdict.DEGRADED),
+        (6.0, None, Verdict.BROKEN),
+        (-6.0, 1.0, Verdict.BROKEN),
         (0.0, -30.0, Verdict.DEGRADED),
         (0.0, 300.0, Verdict.BROKEN),
     ],

@@ -55,7 +55,7 @@ State = Erasure.State
 
 @pytest.fixture(autouse=True)
 def nobody_waits(settings):
-    settings.KEY_CACHE_SECONDS = settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.KEY_CACHE_SECONDS = settings.IN_HAND_SECONDS = 0
 
 
 @pytest.fixture
@@ -571,7 +571,7 @@ def test_of_two_workers_each_step_is_taken_by_one(patient):
 
 
 def test_who_still_held_the_key_is_waited_for(patient, settings):
-    settings.KEY_CACHE_SECONDS, settings.CELERY_TASK_TIME_LIMIT = 60, 60
+    settings.KEY_CACHE_SECONDS, settings.IN_HAND_SECONDS = 60, 60
     now = timezone.now()
     erasure = decided(patient, at=now)
     running.advance(erasure.pk, at=now)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=connection.vendor == "postgresql"
 
 @pytest.fixture(autouse=True, params=[HERE])
 def database(db, settings):
-    settings.KEY_CACHE_SECONDS = settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.KEY_CACHE_SECONDS = settings.IN_HAND_SECONDS = 0
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ NAMES = {"110101199003070038": "张三", "110101199003070046": "李四", "110101
 def nobody_remembers(settings):
     """Alone in the world: no other process remembers a key, and no task is running."""
     settings.KEY_CACHE_SECONDS = 0
-    settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.IN_HAND_SECONDS = 0
     keyring.clear()
 
 

@@ -25,7 +25,7 @@ NAME, NUMBER = "张三", "110101199003070038"
 @pytest.fixture(autouse=True)
 def nobody_remembers(settings):
     settings.KEY_CACHE_SECONDS = 0
-    settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.IN_HAND_SECONDS = 0
     keyring.clear()
 
 

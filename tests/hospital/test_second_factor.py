@@ -549,7 +549,7 @@ def test_half_logged_in_nothing_is_told_or_offered(chen, monkeypatch):
 
 @pytest.mark.parametrize("what", ["--data", "--kek"])
 def test_after_a_change_of_keys_people_get_in(client, zhou, phone, settings, what):
-    settings.KEY_CACHE_SECONDS = settings.CELERY_TASK_TIME_LIMIT = 0  # nobody else is at work
+    settings.KEY_CACHE_SECONDS = settings.IN_HAND_SECONDS = 0  # nobody else is at work
 
     call_command("rotatekeys", what, stdout=StringIO())
     keyring.clear()

@@ -26,7 +26,7 @@ PERSON = enrolment.Person("王小明", DocumentType.RESIDENT, DOCUMENT)
 
 @pytest.fixture(autouse=True, params=[HERE])
 def database(db, settings):
-    settings.KEY_CACHE_SECONDS = settings.CELERY_TASK_TIME_LIMIT = 0
+    settings.KEY_CACHE_SECONDS = settings.IN_HAND_SECONDS = 0
 
 
 def enrol(person=PERSON, at=NOW - 60 * DAYS):

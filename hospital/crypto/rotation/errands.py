@@ -37,7 +37,7 @@ class Errand:
     def seconds(self, *, rate: int) -> int:
         """Return how long it may take."""
         pace = min(rate, self.pace) if rate else self.pace
-        each: int = settings.KEY_CACHE_SECONDS + settings.CELERY_TASK_TIME_LIMIT
+        each: int = settings.KEY_CACHE_SECONDS + settings.IN_HAND_SECONDS
         return round(sum(self.counts.values()) / pace) + self.waits * each
 
 

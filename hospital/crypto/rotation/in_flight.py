@@ -1,8 +1,8 @@
 """
 Waiting until nobody can still write by the keys of before.
 
-A process goes on sealing with the key it remembers for `KEY_CACHE_SECONDS`, and what one task
-has read it may save as it was as long as that task may run. Then none begins to do so. But a
+A process goes on sealing with the key it remembers for `KEY_CACHE_SECONDS`, and what it has read
+it may save as it was for `IN_HAND_SECONDS`. Then none begins to do so. But a
 transaction that began earlier may still be open, and commit what it sealed long ago: unseen by
 any pass, until its key is gone. So we wait for every transaction that is open at that moment,
 as CREATE INDEX CONCURRENTLY does.
@@ -37,7 +37,7 @@ _OPEN: Final = """
 def settle(run: Run, aliases: Iterable[str]) -> None:
     """Wait, since this phase began, until all write by what was true then."""
     began = run.job.phase_began_at or timezone.now()
-    longest = settings.KEY_CACHE_SECONDS + settings.CELERY_TASK_TIME_LIMIT
+    longest = settings.KEY_CACHE_SECONDS + settings.IN_HAND_SECONDS
     run.rest_until(began + timedelta(seconds=longest), "等待各进程的密钥缓存到期")
     for alias in sorted({*aliases}):
         wait(alias, tick=lambda: run.renew("等待未结束的事务"))

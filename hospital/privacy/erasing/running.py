@@ -219,4 +219,4 @@ def _cleared(subject: UUID, *, at: datetime) -> dict[str, int]:
 
 def _forgotten_after() -> timedelta:
     """Return how long a process may remember a key, and still be at what it began with it."""
-    return timedelta(seconds=settings.KEY_CACHE_SECONDS + settings.CELERY_TASK_TIME_LIMIT)
+    return timedelta(seconds=settings.KEY_CACHE_SECONDS + settings.IN_HAND_SECONDS)
