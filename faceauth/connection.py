@@ -68,9 +68,9 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
                 fact = type(exc).__name__
                 log.error("merchant_unusable", merchant=str(merchant.pk), fact=fact)  # noqa: TRY400
                 raise NotConfigured from None
-            # A replaced client is left to finish what other threads ask of it, and goes with them.
+            # What other threads ask of a replaced one they are still told.
             for replaced in [one for one in clients if one[0] == merchant.pk]:
-                del clients[replaced]
+                clients.pop(replaced).close()
             clients[key] = made
         return clients[key]
 

@@ -31,6 +31,7 @@ class Lines:
         self._room = threading.BoundedSemaphore(MOST)
         self._lock = threading.Lock()
         self._idle: deque[tuple[PunctualTransport, float]] = deque()  # and since when
+        self._is_closed = False
 
     @contextmanager
     def taken(self, *, patience: float) -> Iterator[PunctualTransport]:
@@ -52,8 +53,9 @@ class Lines:
             self._room.release()
 
     def close(self) -> None:
-        """Let go of all that are idle."""
+        """Let go of all that are idle, and of those in use when they are given back."""
         with self._lock:
+            self._is_closed = True
             while self._idle:
                 self._idle.pop()[0].close()
 
@@ -65,13 +67,13 @@ class Lines:
 
     def _push(self, line: PunctualTransport) -> None:
         """Put it on top. At the bottom lies what is used no more, and what nobody else closes."""
-        now, oldest = time.monotonic(), None
+        now, unwanted = time.monotonic(), None
         with self._lock:
             self._idle.append((line, now))
-            if now - self._idle[0][1] > KEPT:
-                oldest, _ = self._idle.popleft()
-        if oldest:
-            oldest.close()
+            if self._is_closed or now - self._idle[0][1] > KEPT:
+                unwanted, _ = self._idle.popleft()
+        if unwanted:
+            unwanted.close()
 
     @cached_property
     def _trusted(self) -> ssl.SSLContext:

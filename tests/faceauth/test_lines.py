@@ -77,3 +77,12 @@ def test_it_is_our_own_connections_that_are_busy_and_not_wechat(monkeypatch):
         channel.send(request, until=0)
 
     assert away.value.fact == "busy"
+
+
+def test_one_in_use_while_the_others_are_let_go_is_closed_when_it_is_given_back(closed):
+    stack = Lines()
+    with stack.taken(patience=1) as used:
+        stack.close()
+        assert closed == []
+
+    assert closed == [used]
