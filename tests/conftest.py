@@ -6,6 +6,8 @@ The cast: 林 runs terminals, 梅 gives roles, 周 audits, 陈 registers, 顾 gu
 Terminals sign for real, WeChat is the simulator on a loopback port, nothing is patched.
 """
 
+import functools
+import gc
 import json
 import threading
 import time
@@ -37,9 +39,10 @@ from devices import counting, journal
 from devices.agent import keys
 from devices.agent.signing import TerminalAuth
 from devices.models import Store, Terminal, TerminalKey
-from faceauth import connection, consent, tasks
+from faceauth import connection, consent, pem, tasks
 from faceauth.models import FaceSession, Merchant, Notice
 from faceauth.simulator import Simulator, listen
+from faceauth.wechat import keys as wechat_keys
 from hospital import figures, policy, retention
 from hospital.accounts.models import Staff
 from hospital.audit import completeness, guards
@@ -91,6 +94,16 @@ hypothesis.settings.load_profile("untimed")
 def root_key() -> None:
     if not project.KEY_FILE.exists():
         FileProvider.create(project.KEY_FILE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_parsed_once() -> Iterator[None]:
+    """OpenSSL checks a private key for as long as a test takes; what it is, its bytes decide."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pem, wechat_keys):
+            parsed = functools.lru_cache(maxsize=64)(module.load_pem_private_key)
+            patch.setattr(module, "load_pem_private_key", parsed)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -190,6 +203,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_of(FLOWS, item) and not item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: nobody need look through it again, test by test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _lies_in(places: tuple[str, ...], item: pytest.Item) -> bool:
