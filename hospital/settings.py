@@ -365,6 +365,7 @@ NOTARY_KEY_FILE = env("NOTARY_KEY_FILE", default="")
 NOTARY_STATE = Path(env("NOTARY_STATE", default=str(VAR_DIR / "notary" / "signed")))
 ANCHOR_FILE = env("ANCHOR_FILE", default="")
 WITNESS_URL = env("WITNESS_URL", default="")
+WITNESS_CA_FILE = env("WITNESS_CA_FILE", default="")
 # Others it asks for something over a checkpoint: a time stamp (RFC 3161), a signature with SM2.
 TIMESTAMP_URL = env("TIMESTAMP_URL", default="")
 TIMESTAMP_CA = env("TIMESTAMP_CA", default="")

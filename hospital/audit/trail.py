@@ -1,5 +1,6 @@
 """What the settings say of the log: its name, who signs it, who cosigns, where it is anchored."""
 
+import ssl
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -82,7 +83,11 @@ def _witness() -> Witness | None:
     known = [one for one in verifiers() if one.is_witness]
     if not known:
         raise NotConfigured("设置了 WITNESS_URL，却没有见证方的公钥：加进 TRAIL_VERIFIERS")
-    http = egress.client(base_url=settings.WITNESS_URL, timeout=TIMEOUT)
+    try:
+        trusted = ssl.create_default_context(cafile=settings.WITNESS_CA_FILE or None)
+    except OSError:  # ssl.SSLError is one
+        raise NotConfigured("WITNESS_CA_FILE 无法读取：见证方证书的签发机构（PEM）") from None
+    http = egress.client(base_url=settings.WITNESS_URL, timeout=TIMEOUT, verify=trusted)
     return Witness(http, known)
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hospital.audit import witnessing
+from hospital.audit import trail, witnessing
 from hospital.audit.checkpoint import Checkpoint, Note, Signer, Verifier
 from hospital.audit.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, root_of
 from hospital.audit.witness import Elsewhere
@@ -25,6 +26,8 @@ from hospital.audit.witness import server as witness_server
 from hospital.audit.witness.desk import Desk
 from hospital.audit.witness.server import LARGEST, application
 from hospital.audit.witnessing import Away, Contradicted, Witness
+from tests.his_server import His, serving
+from tests.hospital.certificates import Authority
 from tests.house import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -445,3 +448,43 @@ def test_who_is_at_manage_py_runs_it_from_there(tmp_path):
     )  # fmt: skip
 
     cosigned_by(process, port=port)
+
+
+# Over TLS
+
+
+@pytest.fixture
+def far_away(settings, tmp_path):
+    """Somebody who speaks TLS by an authority of this hospital's own."""
+    ours = Authority(tmp_path / "ours")
+    key = Signer(WITNESS, Ed25519PrivateKey.from_private_bytes(b"w" * 32), is_witness=True)
+    settings.TRAIL_VERIFIERS = [str(key.verifier)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*ours.server())
+    with serving(His(), context=context) as there:
+        settings.WITNESS_URL = there.url
+        yield ours
+
+
+def reached():
+    with trail._witness().http as http:
+        return http.get("/").status_code
+
+
+def test_it_is_believed_by_the_authority_that_is_named(far_away, settings, tmp_path):
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        reached()
+    settings.WITNESS_CA_FILE = str(Authority(tmp_path / "others").path)
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        reached()
+
+    settings.WITNESS_CA_FILE = str(far_away.path)
+
+    assert reached() in {401, 404}
+
+
+def test_a_file_of_authorities_that_cannot_be_read_is_said(far_away, settings):
+    settings.WITNESS_CA_FILE = "/nowhere/ca.pem"
+
+    with pytest.raises(trail.NotConfigured, match="WITNESS_CA_FILE"):
+        reached()

@@ -25,7 +25,7 @@ _PLACES: Final = (
 )
 # Files by settings of their own; those given as NAME_FILE are found in the environment.
 _SECRETS: Final = ("KEY_FILE", "NOTARY_KEY_FILE", "WORKER_KEY_FILE", "FORWARD_KEY_FILE")
-_PUBLIC: Final = ("WORKER_PUBLIC_KEY_FILE", "ANCHOR_FILE", "HIS_CA_FILE")
+_PUBLIC: Final = ("WORKER_PUBLIC_KEY_FILE", "ANCHOR_FILE", "HIS_CA_FILE", "WITNESS_CA_FILE")
 
 
 @dataclass(repr=False)
