@@ -94,6 +94,7 @@ def asked(page: Page, method: str, person: Person, world: World, campus: str) ->
     answer = client.generic(method, page.address(world, campus), said, content_type=form)
     body = b"".join(answer) if answer.streaming else answer.content
     transaction.savepoint_rollback(before)
+    transaction.savepoint_commit(before)  # or thousands would lie on each other
     answer.body = body.decode()
     return answer
 
