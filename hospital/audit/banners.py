@@ -75,8 +75,6 @@ def _of_the_trail(*, is_auditor: bool) -> Iterator[Banner]:
     waits = standing.lag(now, size=size)
     if waits > standing.LATE.total_seconds():
         waited = in_words(waits)
-        yield Banner(
-            "alert", f"留痕签名停滞：最早一条已等待 {waited}，请检查签名进程（notary）", log
-        )
+        yield Banner("alert", f"留痕签名停滞：最早一条已等待 {waited}，请检查签名进程", log)
     if standing.is_unverified(now, standing.verified(now)):
         yield Banner("alert", "超过 48 小时没有核验留痕，请检查定时任务", log)
