@@ -1,3 +1,4 @@
+import gc
 from typing import Any
 
 from django.apps import AppConfig
@@ -12,6 +13,9 @@ class HospitalConfig(AppConfig):
 
     def ready(self) -> None:
         from hospital import checks  # noqa: F401, PLC0415 (registers them)
+
+        gc.freeze()
+        gc.enable()
 
 
 class HospitalAdminConfig(AdminConfig):

@@ -5,6 +5,7 @@ A missing value stops the start. An unsafe one is a system check (`hospital.chec
 The default of `DEPLOY_LEVEL` is the strict one: only `make demo` and tests relax it.
 """
 
+import gc
 import ssl
 from datetime import date
 from ipaddress import ip_network
@@ -20,6 +21,7 @@ from kombu import Queue
 from hospital.parameters import PARAMETERS
 from hospital.redaction import frames_only
 
+gc.disable()  # until all is loaded, which stays (`hospital.apps`): a quarter of a start otherwise
 django_stubs_ext.monkeypatch()  # lets annotations like ModelAdmin[Store] exist at run time
 
 env = environ.FileAwareEnv()

@@ -60,3 +60,11 @@ def test_with_another_root_key_a_process_does_not_start(place, name):
         assert "根密钥与数据库不符，不启动" in refused(place, name)
     finally:
         kept.rename(root_key(place))
+
+
+def test_what_a_start_made_is_not_looked_through_again_and_what_comes_later_is(place):
+    asked = "import gc; print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+
+    said = run(place, sys.executable, "manage.py", "shell", "--no-imports", "-c", asked)
+
+    assert said.stdout.split() == ["True", "True"]
