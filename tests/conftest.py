@@ -83,6 +83,24 @@ APART = {
     "image": "packaging/test_image.py",
 }
 
+# Begun first, the longest before the others: whole houses of processes, for one of which everybody
+# would wait in the end.
+LONG = (
+    "durability/test_erasure_killed.py",
+    "durability/test_notary_killed.py",
+    "durability/test_backup_killed.py",
+    "durability/test_rotation_killed.py",
+    "durability/",
+    "access/",
+    "journeys/",
+    "hospital/test_keeping.py",
+    "packaging/test_two_releases.py",
+    "hospital/test_key_database.py",
+    "hospital/test_egress.py",
+    "hospital/test_doctor.py",
+    "hospital/test_tracing.py",
+)
+
 PASSWORD = "correct horse battery staple"
 
 # How long an example takes says something about the machine, not about what is tested.
@@ -191,18 +209,24 @@ def recorded() -> Iterator[None]:
     assert unrecorded == []
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """In a transaction around a whole test an event of any other request would do as well."""
     for item in items:
         for marker, place in APART.items():
             if item.get_closest_marker(marker) and not _lies_in((place,), item):
                 raise pytest.UsageError(f"{item.nodeid}: {marker} would not be run there")
-    if database.vendor != "postgresql":
-        return
-    for item in items:
-        if _is_of(FLOWS, item) and not item.get_closest_marker("django_db"):
-            item.add_marker(pytest.mark.django_db(transaction=True))
+    if database.vendor == "postgresql":
+        for item in items:
+            if _is_of(FLOWS, item) and not item.get_closest_marker("django_db"):
+                item.add_marker(pytest.mark.django_db(transaction=True))
+    yield
+    items.sort(key=_turn)  # after pytest-django's own order
+
+
+def _turn(item: pytest.Item) -> int:
+    places = (turn for turn, place in enumerate(LONG) if _lies_in((place,), item))
+    return next(places, len(LONG))
 
 
 def pytest_collection_finish() -> None:
