@@ -22,7 +22,7 @@ for name in app notary auditor keeper; do
 done
 [ "$(id -u)" != 0 ] || umask 022
 export PATH="$0/venv/bin:/usr/bin:/bin" STATIC_ROOT="$0/static"
-cd "$0/app"
+cd "$0/app" || exit
 exec docker/entrypoint.sh manage "$command" "$@"'
 passwords=
 if [ "$1" = grantroles ]; then

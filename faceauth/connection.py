@@ -62,16 +62,17 @@ def _kept(clients: dict[Key, C], merchant: Merchant, make: Callable[[Merchant], 
     key = (merchant.pk, merchant.changed_at)
     with _lock:
         if key not in clients:
+            # Its keys are not to be had any longer; who is asking by them is still answered.
+            for replaced in [one for one in clients if one[0] == merchant.pk]:
+                clients.pop(replaced).close()
+            merchant = Merchant.objects.get(pk=merchant.pk)  # all of it, and as it is by now
+            key = (merchant.pk, merchant.changed_at)
             try:
-                made = make(Merchant.objects.get(pk=merchant.pk))  # all of it
+                clients[key] = make(merchant)
             except (ValueError, OSError, pem.Unfit) as exc:  # a file that holds no such key
                 fact = type(exc).__name__
                 log.error("merchant_unusable", merchant=str(merchant.pk), fact=fact)  # noqa: TRY400
                 raise NotConfigured from None
-            # What other threads ask of a replaced one they are still told.
-            for replaced in [one for one in clients if one[0] == merchant.pk]:
-                clients.pop(replaced).close()
-            clients[key] = made
         return clients[key]
 
 

@@ -8,6 +8,7 @@ add at once may lose one of the two.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -23,7 +24,7 @@ UNREACHABLE: Final = (OSError, RedisError, DatabaseError, ValueError)
 
 _lock: Final = threading.Lock()
 _counted: Final[Counter[str]] = Counter()
-_marked: Final[dict[str, float]] = {}
+_marked: Final[dict[str, float]] = {}  # until when, on the monotonic clock
 _ended: Final = threading.Event()
 
 
@@ -34,9 +35,9 @@ def add(names: Mapping[str, int]) -> None:
 
 
 def mark(name: str, *, seconds: float) -> None:
-    """Say that something is so, and believe it for so long from the next addition on."""
+    """Say that something is so, and believe it for so long."""
     with _lock:
-        _marked[name] = seconds
+        _marked[name] = time.monotonic() + seconds
 
 
 def sums(names: Collection[str]) -> dict[str, int]:
@@ -58,7 +59,9 @@ def flush() -> None:
         _marked.clear()
     try:
         for name in list(marked):
-            cache.set(f"{_PREFIX}mark:{name}", 1, marked[name])
+            left = marked[name] - time.monotonic()
+            if left > 0:
+                cache.set(f"{_PREFIX}mark:{name}", 1, left)
             del marked[name]
         for name in list(counted):
             add_at_once(_PREFIX + name, counted[name])

@@ -19,7 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from pyrage import x25519
 
 from hospital.audit import restores
-from hospital.audit.holding import LockFile
+from hospital.audit.holding import Hold, LockFile
 from hospital.audit.proposals import Proposal
 from hospital.backup import finishing, identities, opening, receipts
 from hospital.backup.engines import Ground, Trouble, grounds
@@ -98,7 +98,7 @@ def restore(one: Source, *, replace: bool, at: datetime, told: Told) -> dict[str
     :raises Refused: and nothing has changed
     :raises Trouble, Damaged, OSError: what is served has not changed; run it again
     """
-    with alone("restore", "另一个恢复正在进行"):
+    with alone(LockFile(settings.VAR_DIR / "restore.lock"), "另一个恢复正在进行"):
         ours = grounds()
         approved = _demand_place(one, ours, replace=replace, at=at)
         manifests = examined(one, ours, told=told)
@@ -108,13 +108,12 @@ def restore(one: Source, *, replace: bool, at: datetime, told: Told) -> dict[str
 
 
 @contextmanager
-def alone(kind: str, refusal: str) -> Iterator[None]:
+def alone(lock: Hold, refusal: str) -> Iterator[None]:
     """
-    Let no other of its kind begin here meanwhile: it would drop what this one is loading.
+    Let no other of its kind begin meanwhile: it would drop what this one is loading.
 
     :raises AtWork: one is at it, says `refusal`
     """
-    lock = LockFile(settings.VAR_DIR / f"{kind}.lock")
     if not lock.take():
         raise AtWork(refusal)
     try:

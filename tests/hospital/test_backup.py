@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pyrage import x25519
 
-from hospital.audit import proposing, restores
+from hospital.audit import holding, proposing, restores
 from hospital.audit.actions import Action
 from hospital.audit.models import Event
 from hospital.audit.recording import SYSTEM, record
@@ -365,11 +365,12 @@ def test_who_breaks_a_restore_off_leaves_nothing_of_it_there(settings, tmp_path)
     assert there == set()
 
 
-def test_two_drills_at_once_would_drop_what_the_other_is_loading(settings, tmp_path):
+def test_two_drills_at_once_would_drop_what_the_other_is_loading(db, settings, tmp_path):
     settings.VAR_DIR = tmp_path
-
-    with restoring.alone("drill", "在进行"), pytest.raises(restoring.AtWork, match="在进行"):
-        drilling.drill(None, told=print)
-
-    with restoring.alone("drill", "在进行"):
-        pass
+    other = holding.hold(tmp_path, of="drill")
+    assert other.take()
+    try:
+        with pytest.raises(restoring.AtWork, match="演练"):
+            drilling.drill(None, told=print)
+    finally:
+        other.release()

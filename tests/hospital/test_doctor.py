@@ -214,20 +214,20 @@ def test_workers_that_gave_no_sign_are_broken(db, ago, verdict):
     assert (said[0][0] if isinstance(said, tuple) else None) == verdict
 
 
-AGO = running.ANCHORED + 1
+AGO, NOW = running.ANCHORED + 1, timezone.now()
 
 
 @pytest.mark.parametrize(
     ("stood", "is_amiss"),
     [
-        ({"anchored": {"file": AGO}, "lag_seconds": 5}, True),
-        ({"anchored": {"file": AGO}}, False),  # nothing happened since
-        ({"anchored": {"witness": AGO}, "lag_seconds": 5}, False),  # it was late once
+        ({"anchored": {"file": AGO}, "signed_at": NOW}, True),
+        ({"anchored": {"file": AGO}, "signed_at": NOW - timedelta(seconds=9)}, False),  # idle since
+        ({"anchored": {"witness": AGO}, "signed_at": NOW}, False),  # it was late once
         ({"unwitnessed_seconds": UNWITNESSED.total_seconds() + 1}, True),
     ],
 )
 def test_an_anchor_or_a_witness_that_is_away_is_told(db, monkeypatch, stood, is_amiss):
-    stands = replace(running.trail_standing(timezone.now()), **stood)
+    stands = replace(running.trail_standing(NOW), **stood)
     monkeypatch.setattr(running, "trail_standing", lambda _at: stands)
 
     assert isinstance(found(running.Anchors()), tuple) == is_amiss

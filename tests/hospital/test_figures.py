@@ -39,19 +39,45 @@ def test_what_cannot_be_added_waits(unwritable):
     assert figures.sums(["a"]) == {"a": 3}
 
 
-def test_what_was_said_waits_as_well_and_its_newest_word_stands(monkeypatch):
+@pytest.fixture
+def away(monkeypatch):
     def refuse(*_args):
         raise OSError
 
-    with monkeypatch.context() as away:
-        away.setattr(figures.cache, "set", refuse, raising=False)
-        figures.mark("open", seconds=30)
-        figures.flush()
-        assert not figures.is_marked("open")
+    with monkeypatch.context() as patch:
+        patch.setattr(figures.cache, "set", refuse, raising=False)
+        yield patch
 
+
+def test_what_was_said_waits_as_well_and_its_newest_word_stands(away, monkeypatch):
+    figures.mark("open", seconds=30)
+    figures.flush()
+    figures.mark("open", seconds=300)
+    figures.flush()
+    assert not figures.is_marked("open")
+
+    away.undo()
+    set_as_ever, until = figures.cache.set, []
+    monkeypatch.setattr(
+        figures.cache,
+        "set",
+        lambda *said: (until.append(said[2]), set_as_ever(*said)),
+        raising=False,
+    )
     figures.flush()
 
     assert figures.is_marked("open")
+    assert 290 < until[0] <= 300
+
+
+def test_what_was_so_a_while_ago_is_not_said_now(away):
+    figures.mark("open", seconds=0)
+    figures.flush()
+
+    away.undo()
+    figures.flush()
+
+    assert not figures.is_marked("open")
 
 
 def test_a_worker_begins_anew_though_it_cannot_be_counted(unwritable):

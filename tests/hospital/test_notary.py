@@ -535,7 +535,8 @@ def test_a_leaf_at_no_number_of_the_next_event_is_a_refusal(house):
     if connection.vendor != "sqlite":
         pytest.skip("a number is a number there")
     house.seal(2)
-    tamper("INSERT INTO audit_leaf VALUES (x'00', 3, x'00')")
+    following = Event.objects.latest("id").pk + 1
+    tamper(f"INSERT INTO audit_leaf VALUES (x'00', {following}, x'00')")  # noqa: S608
 
     assert refusal(house.seal) == "occupied"
 

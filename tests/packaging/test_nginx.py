@@ -11,7 +11,8 @@ import pytest
 from tests.packaging.engine import DOCKER, ROOT
 
 needs_nginx = pytest.mark.skipif(
-    not shutil.which("nginx") or os.geteuid() != 0, reason="needs nginx, and root, whom it leaves"
+    not (shutil.which("nginx") and shutil.which("openssl")) or os.geteuid() != 0,
+    reason="needs nginx and openssl, and root, whom nginx leaves",
 )
 
 

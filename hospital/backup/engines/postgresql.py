@@ -152,7 +152,8 @@ class PostgreSQL:
             found = server.execute(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = %s AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend'",  # a vacuum is in nobody's way
+                # A vacuum is in nobody's way; of others' sessions an ordinary account is not told.
+                " AND coalesce(backend_type, 'client backend') = 'client backend'",
                 [name],
             ).fetchone()
             return int(found[0]) if found else 0

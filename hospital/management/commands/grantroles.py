@@ -26,7 +26,10 @@ class Command(BaseCommand):
         parser.add_argument("--notary", default="", metavar="NAME", help="签名进程（notary）的账号")
         parser.add_argument("--auditor", default="", metavar="NAME", help="核验留痕的账号，只读")
         parser.add_argument(
-            "--keeper", default="", metavar="NAME", help="归档、清理、遮盖留痕的账号，由人使用"
+            "--keeper",
+            default="",
+            metavar="NAME",
+            help="归档、清理、遮盖留痕的账号：由人使用，每日归档也用它",
         )
         for name in LOGINS:
             parser.add_argument(

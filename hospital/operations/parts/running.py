@@ -94,7 +94,9 @@ class Anchors(Part):
                 Words("最近一次核验发现问题", "the last verification found something"), remedy
             )
         is_unwitnessed = stands.unwitnessed_seconds > UNWITNESSED.total_seconds()
-        if is_unwitnessed or (oldest > ANCHORED and stands.lag_seconds > 0):
+        # Beside the last signature, not beside now: an idle log has nothing new to anchor.
+        idle = (stands.at - stands.signed_at).total_seconds() if stands.signed_at else oldest
+        if is_unwitnessed or oldest - idle > ANCHORED:
             raise degraded(self.told, self.remedy)
 
 
