@@ -161,10 +161,11 @@ def emptied_tables() -> Iterator[None]:
 
 def _delete_rows(connection: BaseDatabaseWrapper) -> None:
     kept = {ContentType._meta.db_table, Permission._meta.db_table}
-    there = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    models = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    there = {*models, *_cache_table(connection)}
     asked = (
         f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {table})"  # noqa: S608 (names of ours)
-        for table in {*there} - kept
+        for table in there - kept
     )
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # nobody asks who refers to a row
@@ -172,6 +173,11 @@ def _delete_rows(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(" UNION ALL ".join(asked))
         for (table,) in cursor.fetchall():
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+
+
+def _cache_table(connection: BaseDatabaseWrapper) -> set[str]:
+    """What was cached lies in a table that is no model's, and would be there in the next test."""
+    return {project.CACHES["default"]["LOCATION"]} & {*connection.introspection.table_names()}
 
 
 HOLD = held.guards
