@@ -14,13 +14,13 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from django.core.cache import cache
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from redis.exceptions import RedisError
 
 PERIOD: Final = 5.0  # seconds between two additions
 _PREFIX: Final = "figures:"
 # ValueError: what could not be added is not there to be counted up, says a table one can only read.
-UNREACHABLE: Final = (OSError, RedisError, DatabaseError, ValueError)
+_UNREACHABLE: Final = (OSError, RedisError, Error, ValueError)
 
 _lock: Final = threading.Lock()
 _counted: Final[Counter[str]] = Counter()
@@ -64,24 +64,12 @@ def flush() -> None:
                 cache.set(f"{_PREFIX}mark:{name}", 1, left)
             del marked[name]
         for name in list(counted):
-            add_at_once(_PREFIX + name, counted[name])
+            _add(_PREFIX + name, counted[name])
             del counted[name]
-    except UNREACHABLE:
+    except _UNREACHABLE:
         with _lock:
             _counted.update(counted)
             _marked.update({**marked, **_marked})  # what was said since is newer
-
-
-def add_at_once(key: str, delta: int) -> None:
-    """
-    Add to a sum of all processes, by its whole name in the cache.
-
-    :raises UNREACHABLE: a cache that is away, or can be read and not written
-    """
-    # Not what incr makes of it: in a table it would be forgotten after five minutes.
-    cache.add(key, 0, timeout=None)
-    cache.incr(key, delta)
-    cache.touch(key, timeout=None)
 
 
 def begin() -> None:
@@ -94,6 +82,13 @@ def end() -> None:
     """Add what is left, and no more."""
     _ended.set()
     flush()
+
+
+def _add(key: str, delta: int) -> None:
+    # Not what incr makes of it: in a table it would be forgotten after five minutes.
+    cache.add(key, 0, timeout=None)
+    cache.incr(key, delta)
+    cache.touch(key, timeout=None)
 
 
 def _go_on() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from django.core.cache import cache
 
+from hospital import figures
 from hospital.watchdog import RESTARTS
 
 PERIOD: Final = 5.0  # seconds between two signs of life
@@ -26,4 +27,4 @@ def seconds_ago(at: datetime) -> float | None:
 
 def restarts() -> int:
     """Return how many workers were wedged and began anew."""
-    return int(cache.get(RESTARTS) or 0)
+    return figures.sums([RESTARTS])[RESTARTS]

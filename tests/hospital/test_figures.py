@@ -3,6 +3,7 @@
 import pytest
 
 from hospital import figures, watchdog
+from hospital.operations import life
 
 pytestmark = pytest.mark.django_db
 
@@ -82,3 +83,9 @@ def test_what_was_so_a_while_ago_is_not_said_now(away):
 
 def test_a_worker_begins_anew_though_it_cannot_be_counted(unwritable):
     watchdog._count()
+    assert life.restarts() == 0
+
+    unwritable.undo()
+    watchdog._count()
+
+    assert life.restarts() == 2
