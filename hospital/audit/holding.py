@@ -1,7 +1,8 @@
 """There is one of a kind: who holds its lock. It ends with its process, whatever ends that."""
 
 import fcntl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -29,6 +30,17 @@ def hold(directory: Path, *, of: str = "notary") -> Hold:
     if connection.vendor == "postgresql":
         return AdvisoryLock(of)
     return LockFile(directory / f"{of}.lock")
+
+
+@contextmanager
+def alone(one: Hold, *, refusal: Exception) -> Iterator[None]:
+    """Do what nobody else of its kind is doing; raise `refusal` if somebody is."""
+    if not one.take():
+        raise refusal
+    try:
+        yield
+    finally:
+        one.release()
 
 
 class AdvisoryLock:

@@ -10,7 +10,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from hospital.audit.holding import Hold
+from hospital.audit.holding import Hold, alone
 from hospital.audit.notary import Notary
 
 TOLD_AGAIN: Final = 60.0  # seconds, while another holds the lock
@@ -59,9 +59,7 @@ def drain(opened: Opened, hold: Hold) -> int:
     :raises Busy:
     :raises Refused: what is stored does not continue what was signed
     """
-    if not hold.take():
-        raise Busy
-    try:
+    with alone(hold, refusal=Busy()):
         notary = opened(timezone.now())
         while notary.step(now=timezone.now()):
             pass
@@ -69,8 +67,6 @@ def drain(opened: Opened, hold: Hold) -> int:
         notary.anchor(now=timezone.now())
         notary.settle(now=timezone.now())
         return notary.tree.size
-    finally:
-        hold.release()
 
 
 def _work(notary: Notary, hold: Hold, *, interval: float, stop: threading.Event) -> None:

@@ -7,13 +7,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from hospital.audit import holding
 from hospital.audit.actions import Action
-from hospital.audit.holding import hold
 from hospital.audit.recording import SYSTEM, record
 from hospital.backup import restoring
 from hospital.backup.engines import Trouble, grounds
 from hospital.backup.envelopes import Damaged, WrongIdentity
-from hospital.backup.restoring import Refused, Source, Told
+from hospital.backup.restoring import AtWork, Refused, Source, Told
 
 SCRATCH: Final = "_drill"
 
@@ -26,7 +26,8 @@ def drill(one: Source, *, told: Told) -> dict[str, Any]:
     :raises AtWork: another drill is at it
     """
     # On PostgreSQL wherever they run: they would load the same databases.
-    with restoring.alone(hold(settings.VAR_DIR, of="drill"), "另一次恢复演练正在进行"):
+    lock = holding.hold(settings.VAR_DIR, of="drill")
+    with holding.alone(lock, refusal=AtWork("另一次恢复演练正在进行")):
         return _drilled(one, told=told)
 
 

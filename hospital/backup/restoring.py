@@ -6,8 +6,7 @@ What is served stays as it was until the last moment, and for the length of two 
 nothing to serve. Killed at any moment, run again: it begins anew, or ends.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from django.db.migrations.loader import MigrationLoader
 from pyrage import x25519
 
 from hospital.audit import restores
-from hospital.audit.holding import Hold, LockFile
+from hospital.audit.holding import LockFile, alone
 from hospital.audit.proposals import Proposal
 from hospital.backup import finishing, identities, opening, receipts
 from hospital.backup.engines import Ground, Trouble, grounds
@@ -98,28 +97,14 @@ def restore(one: Source, *, replace: bool, at: datetime, told: Told) -> dict[str
     :raises Refused: and nothing has changed
     :raises Trouble, Damaged, OSError: what is served has not changed; run it again
     """
-    with alone(LockFile(settings.VAR_DIR / "restore.lock"), "另一个恢复正在进行"):
+    lock = LockFile(settings.VAR_DIR / "restore.lock")
+    with alone(lock, refusal=AtWork("另一个恢复正在进行")):
         ours = grounds()
         approved = _demand_place(one, ours, replace=replace, at=at)
         manifests = examined(one, ours, told=told)
         found = loaded(one, ours, manifests, SCRATCH, told=told, note=_noted(one, approved))
         before = _swap(ours, f"{_BEFORE}{at:%Y%m%d%H%M%S}", told=told)
     return {**found, "before": before}
-
-
-@contextmanager
-def alone(lock: Hold, refusal: str) -> Iterator[None]:
-    """
-    Let no other of its kind begin meanwhile: it would drop what this one is loading.
-
-    :raises AtWork: one is at it, says `refusal`
-    """
-    if not lock.take():
-        raise AtWork(refusal)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def examined(one: Source, ours: Mapping[str, Ground], *, told: Told) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from hospital.audit.forwarding.forwarder import Forwarder
 from hospital.audit.forwarding.leaves import Damaged
 from hospital.audit.forwarding.wire import Away
-from hospital.audit.holding import Hold
+from hospital.audit.holding import Hold, alone
 
 IDLE: Final = 1.0  # seconds until it looks again
 LONGEST: Final = 60.0  # seconds until it tries again
@@ -55,16 +55,14 @@ def drain(opened: Callable[[], Forwarder], hold: Hold) -> None:
     :raises Away:
     :raises Damaged:
     """
-    if not hold.take():
-        raise Busy
-    forwarder = opened()
-    try:
-        while forwarder.step(now=timezone.now()):
-            pass
-        forwarder.finish(now=timezone.now())
-    finally:
-        forwarder.drop()
-        hold.release()
+    with alone(hold, refusal=Busy()):
+        forwarder = opened()
+        try:
+            while forwarder.step(now=timezone.now()):
+                pass
+            forwarder.finish(now=timezone.now())
+        finally:
+            forwarder.drop()
 
 
 @dataclass

@@ -35,16 +35,13 @@ class Command(BaseCommand):
         if not keeper.may_archive():
             raise CommandError("当前数据库账号不能归档留痕：请用清理账号（grantroles --keeper）")
         hold = holding.hold(settings.VAR_DIR, of="archive")
-        if not hold.take():
-            raise CommandError("另一个归档进程正在工作")
         try:
-            count = self._say(self._made(**options))
+            with holding.alone(hold, refusal=CommandError("另一个归档进程正在工作")):
+                count = self._say(self._made(**options))
         except (Refusal, trail.NotConfigured) as exc:
             raise CommandError(str(exc)) from None
         except OSError as exc:
             raise CommandError(f"写不了归档文件：{exc.strerror}") from None
-        finally:
-            hold.release()
         self.stdout.write(f"新归档 {count} 个文件，已归档到第 {archiving.archived():,} 条")
 
     def _made(self, *, until: dt.date | None, again: int | None, **_: Any) -> Iterable[Archive]:

@@ -49,12 +49,8 @@ class Command(BaseCommand):
 
     def _alone(self, *, is_again: bool) -> None:
         hold = holding.hold(settings.VAR_DIR, of="backup")
-        if not hold.take():
-            raise CommandError("另一个备份正在进行")
-        try:
+        with holding.alone(hold, refusal=CommandError("另一个备份正在进行")):
             self._make(is_again=is_again)
-        finally:
-            hold.release()
 
     def _make(self, *, is_again: bool) -> None:
         now = timezone.now()

@@ -59,11 +59,8 @@ def _told(proposal: Proposal) -> str:
 
 def _carried_out() -> list[Proposal]:
     hold = holding.hold(settings.VAR_DIR, of="keeping")
-    if not hold.take():
-        raise CommandError("另一个进程正在执行")
     try:
-        return proposing.carry_out_approved(at=timezone.now())
+        with holding.alone(hold, refusal=CommandError("另一个进程正在执行")):
+            return proposing.carry_out_approved(at=timezone.now())
     except trail.NotConfigured as exc:
         raise CommandError(str(exc)) from None
-    finally:
-        hold.release()
