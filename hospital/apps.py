@@ -14,6 +14,7 @@ class HospitalConfig(AppConfig):
     def ready(self) -> None:
         from hospital import checks  # noqa: F401, PLC0415 (registers them)
 
+        # The settings put it to rest: what a start makes stays, and is not looked through any more.
         gc.freeze()
         gc.enable()
 

@@ -12,7 +12,7 @@ from tests.packaging.engine import DOCKER, ROOT
 
 needs_nginx = pytest.mark.skipif(
     not (shutil.which("nginx") and shutil.which("openssl")) or os.geteuid() != 0,
-    reason="needs nginx and openssl, and root, whom nginx leaves",
+    reason="asks nginx, which leaves root for www-data: apt install nginx-light openssl; as root",
 )
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.packaging.engine import DOCKER, NAME
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("openssl"), reason="prepare.sh calls openssl: apt install openssl"
+)
 
 
 @pytest.fixture
